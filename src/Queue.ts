@@ -1,0 +1,255 @@
+/**
+ * The bounded queue between the broker's I/O and the reader.
+ *
+ * It is capped in messages and in bytes. When it is full, its strategy decides; every delivery that a strategy displaces
+ * is handed back to the caller by name, to be settled. The queue is a plain data structure without effects: it stands on
+ * the broker's side of the seam, where one synchronous step must enqueue and acknowledge.
+ *
+ * @since 0.1.0
+ */
+import * as Settlement from "./Settlement.ts"
+
+/**
+ * What happens to deliveries when the queue is full.
+ *
+ * - `suspend`: stop pulling; the broker keeps the rest. Displaces nothing.
+ * - `dropping`: refuse the newest.
+ * - `sliding`: drop the oldest that waits.
+ * - `latest`: keep the newest per subject; when full, drop the oldest that waits.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Strategy = "suspend" | "dropping" | "sliding" | "latest"
+
+/**
+ * The queue as plain data.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Settings {
+  readonly strategy: Strategy
+  /** How many deliveries the reader may hold unsettled, waiting and running together. */
+  readonly messages: number
+  /** How many bytes they may occupy together. */
+  readonly bytes: number
+  /** What becomes of a displaced delivery. */
+  readonly onDrop: Settlement.Settlement
+}
+
+/**
+ * Options of the queue constructors.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Deliveries held unsettled, waiting and running together. Default 500. */
+  readonly messages?: number
+  /** Bytes held. Default 64 MiB. Must be larger than the broker's largest message. */
+  readonly bytes?: number
+  /**
+   * What becomes of a displaced delivery. Default `Settlement.ack`: displaced is done with. `Settlement.nak("…")` brings
+   * it back later, `Settlement.term("…")` tells the broker why it will never be processed.
+   */
+  readonly onDrop?: Settlement.Settlement
+}
+
+const make = (strategy: Strategy) => (options: Options = {}): Settings => ({
+  strategy,
+  messages: options.messages ?? 500,
+  bytes: options.bytes ?? 64 * 1024 * 1024,
+  onDrop: options.onDrop ?? Settlement.ack
+})
+
+/**
+ * Stops pulling when full: nothing is lost, the broker keeps what does not fit. The default.
+ *
+ * **Example** (A reader that holds at most 50 messages)
+ *
+ * ```ts import.meta.vitest
+ * import * as Queue from "effect-sluice/Queue"
+ *
+ * Queue.suspend({ messages: 50 }).messages // => 50
+ * Queue.suspend().bytes // => 67108864
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const suspend: (options?: Omit<Options, "onDrop">) => Settings = make("suspend")
+
+/**
+ * Refuses the newest when full.
+ *
+ * **Gotchas**
+ *
+ * With the default `onDrop` (ack) a refused message is gone for this consumer.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const dropping: (options?: Options) => Settings = make("dropping")
+
+/**
+ * Drops the oldest that waits when full. What a handler has already begun is never dropped.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const sliding: (options?: Options) => Settings = make("sliding")
+
+/**
+ * Keeps the newest delivery per subject: for configuration, telemetry and screens, where an older value is worthless.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const latest: (options?: Options) => Settings = make("latest")
+
+/**
+ * What the queue needs to know of its elements.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Element {
+  readonly subject: string
+  readonly bytes: number
+}
+
+/**
+ * The queue itself. `room` is what its owner can still take in, next to what is held outside of the queue (running
+ * handlers, unconfirmed acks): the owner counts those, the queue does not know them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Queue<A extends Element> {
+  readonly size: number
+  readonly bytes: number
+  /**
+   * Takes `element` in, given that `heldOutside` deliveries and `bytesOutside` bytes are held elsewhere. Returns what
+   * was displaced; `element` itself, if it was refused.
+   */
+  readonly offer: (element: A, heldOutside: number, bytesOutside: number) => ReadonlyArray<A>
+  /** Up to `max` elements from the front. */
+  readonly take: (max: number) => Array<A>
+  /** Takes `element` out from wherever it stands; `false` if it does not. */
+  readonly remove: (element: A) => boolean
+  /** Everything, and the queue is empty. */
+  readonly clear: () => Array<A>
+}
+
+const none: ReadonlyArray<never> = []
+
+/**
+ * How many deliveries may be held at most before the strategy displaces. The displacing strategies keep a quarter of the
+ * capacity free for arrivals, so that what the broker counts as outstanding never passes the declared capacity, although
+ * reading goes on.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const heldLimit = (settings: Settings): number =>
+  settings.strategy === "suspend"
+    ? settings.messages
+    : Math.max(1, settings.messages - Math.ceil(settings.messages / 4))
+
+/**
+ * Makes an empty queue.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeUnsafe = <A extends Element>(settings: Settings): Queue<A> => new Waiting<A>(settings)
+
+// internals
+
+/** Insertion-ordered sets give first-in-first-out order, and removal from the middle for `sliding` and `latest`. */
+class Waiting<A extends Element> implements Queue<A> {
+  readonly #elements = new Set<A>()
+  readonly #bySubject: Map<string, A> | undefined
+  readonly #limit: number
+  readonly #settings: Settings
+  bytes = 0
+
+  constructor(settings: Settings) {
+    this.#settings = settings
+    this.#limit = heldLimit(settings)
+    this.#bySubject = settings.strategy === "latest" ? new Map() : undefined
+  }
+
+  get size(): number {
+    return this.#elements.size
+  }
+
+  offer(element: A, heldOutside: number, bytesOutside: number): ReadonlyArray<A> {
+    if (this.#settings.strategy === "suspend") {
+      this.#add(element)
+      return none
+    }
+    let displaced: Array<A> | undefined
+    const older = this.#bySubject?.get(element.subject)
+    if (older !== undefined) {
+      this.remove(older)
+      displaced = [older]
+    }
+    while (this.#isFull(element, heldOutside, bytesOutside)) {
+      const oldest = this.#settings.strategy === "dropping" ? undefined : this.#first()
+      if (oldest === undefined) {
+        return displaced === undefined ? [element] : [...displaced, element]
+      }
+      this.remove(oldest)
+      displaced = displaced === undefined ? [oldest] : [...displaced, oldest]
+    }
+    this.#add(element)
+    return displaced ?? none
+  }
+
+  take(max: number): Array<A> {
+    const taken: Array<A> = []
+    for (const element of this.#elements) {
+      if (taken.length >= max) {
+        break
+      }
+      taken.push(element)
+      this.remove(element)
+    }
+    return taken
+  }
+
+  remove(element: A): boolean {
+    if (!this.#elements.delete(element)) {
+      return false
+    }
+    this.bytes -= element.bytes
+    if (this.#bySubject?.get(element.subject) === element) {
+      this.#bySubject.delete(element.subject)
+    }
+    return true
+  }
+
+  clear(): Array<A> {
+    return this.take(Number.POSITIVE_INFINITY)
+  }
+
+  #add(element: A): void {
+    this.#elements.add(element)
+    this.bytes += element.bytes
+    this.#bySubject?.set(element.subject, element)
+  }
+
+  #isFull(element: A, heldOutside: number, bytesOutside: number): boolean {
+    return this.size + heldOutside >= this.#limit
+      || this.bytes + bytesOutside + element.bytes > this.#settings.bytes
+  }
+
+  #first(): A | undefined {
+    for (const element of this.#elements) {
+      return element
+    }
+    return undefined
+  }
+}

@@ -1,0 +1,210 @@
+/**
+ * The in-flight table: every delivery that the broker counts as unanswered, by stream sequence (I7).
+ *
+ * It also remembers what was finished lately, so that a broker that forgot our acks (it was killed before it wrote them
+ * down) gets them again instead of having its redeliveries run twice.
+ */
+import type { Delivery } from "../Message.ts"
+import type { Settlement } from "../Settlement.ts"
+
+/**
+ * Where an entry stands: waiting in the queue, with the reader, settled but not confirmed by the broker, or given back
+ * with a delay that has not passed (the broker still counts it).
+ */
+export type Phase = "queued" | "running" | "settled" | "returning"
+
+/** A verdict and where it goes. */
+export interface Answer {
+  /** The address of the newest delivery of this message. */
+  readonly token: string
+  readonly settlement: Settlement | undefined
+}
+
+export interface Entry extends Answer {
+  readonly delivery: Delivery
+  readonly subject: string
+  readonly bytes: number
+  token: string
+  phase: Phase
+  settlement: Settlement | undefined
+  /** Whether it still takes up room: not once its verdict had to be sent again on a new connection. */
+  counted: boolean
+  /** Acknowledged when it was enqueued: its verdict is no longer the reader's. */
+  readonly ackedEarly: boolean
+  /** When the broker last started this lease anew, in ms. */
+  leasedAt: number
+  /** When the reader took it, or when a delayed return is due. */
+  since: number
+  /** The batch that carries its verdict; 0 before that. */
+  batch: number
+  onConfirmed: (() => void) | undefined
+}
+
+interface Remembered extends Answer {
+  readonly timestamp: number
+  readonly at: number
+}
+
+/** How long the end of a message is remembered, in ms: servers write acks down within a fraction of a second. */
+const REMEMBERED_MS = 10_000
+/** A server that was restarted repeats what it forgot; nothing is forgotten here for so long after a new connection. */
+const AFTER_RECONNECT_MS = 60_000
+
+export class InFlight {
+  readonly entries = new Map<number, Entry>()
+  bytes = 0
+  running = 0
+  /** What takes up room. */
+  counted = 0
+  readonly #recent = new Map<number, Remembered>()
+  #forgetAfter = 0
+  readonly #remembered: number
+
+  constructor(remembered: number) {
+    this.#remembered = remembered
+  }
+
+  get size(): number {
+    return this.entries.size
+  }
+
+  /** How messages ended lately: what a new connection should hear once more. */
+  get recent(): ReadonlyArray<Answer> {
+    return [...this.#recent.values()]
+  }
+
+  get(sequence: number): Entry | undefined {
+    return this.entries.get(sequence)
+  }
+
+  add(delivery: Delivery, token: string, now: number, ackedEarly: boolean): Entry {
+    const entry: Entry = {
+      delivery,
+      subject: delivery.subject,
+      bytes: delivery.bytes,
+      token,
+      phase: "queued",
+      settlement: undefined,
+      ackedEarly,
+      leasedAt: now,
+      since: now,
+      counted: true,
+      batch: 0,
+      onConfirmed: undefined
+    }
+    this.entries.set(delivery.streamSequence, entry)
+    this.bytes += entry.bytes
+    this.counted++
+    return entry
+  }
+
+  /** Moves an entry on, and keeps count of what is running. */
+  move(entry: Entry, phase: Phase, now: number): void {
+    if (entry.phase === "running") {
+      this.running--
+    }
+    if (phase === "running") {
+      this.running++
+    }
+    entry.phase = phase
+    entry.since = now
+  }
+
+  delete(entry: Entry): void {
+    if (this.entries.get(entry.delivery.streamSequence) !== entry) {
+      return
+    }
+    this.entries.delete(entry.delivery.streamSequence)
+    this.bytes -= entry.bytes
+    this.uncount(entry)
+    if (entry.phase === "running") {
+      this.running--
+    }
+  }
+
+  uncount(entry: Entry): void {
+    if (entry.counted) {
+      entry.counted = false
+      this.counted--
+    }
+  }
+
+  /**
+   * A new connection, perhaps to a server that forgot what we sent or never learned that it had delivered: it may never
+   * confirm these verdicts, and nothing must wait for that.
+   */
+  reconnected(now: number): void {
+    this.#forgetAfter = now + AFTER_RECONNECT_MS
+    for (const entry of this.entries.values()) {
+      if (entry.phase === "settled") {
+        this.uncount(entry)
+      }
+    }
+  }
+
+  /** Keeps in mind how a message ended, for a redelivery that should not have happened. */
+  remember(entry: Entry, settlement: Settlement, now: number): void {
+    const { streamSequence, timestamp } = entry.delivery
+    this.#recent.set(streamSequence, { timestamp, token: entry.token, settlement, at: now })
+    if (this.#recent.size > this.#remembered) {
+      this.#forgetOldest()
+    }
+  }
+
+  forget(now: number): void {
+    if (now < this.#forgetAfter) {
+      return
+    }
+    for (const known of this.#recent.values()) {
+      if (now - known.at < REMEMBERED_MS) {
+        return
+      }
+      this.#forgetOldest()
+    }
+  }
+
+  /**
+   * How this message ended, if it did so lately. The timestamp must agree too: a stream that was deleted and made anew
+   * uses the same sequences for other messages.
+   */
+  recall(delivery: Delivery): Settlement | undefined {
+    const known = this.#recent.get(delivery.streamSequence)
+    return known !== undefined && known.timestamp === delivery.timestamp ? known.settlement : undefined
+  }
+
+  #forgetOldest(): void {
+    for (const oldest of this.#recent.keys()) {
+      this.#recent.delete(oldest)
+      return
+    }
+  }
+
+  /** Forgets everything, because the sequences no longer mean the same messages. */
+  reset(): void {
+    this.entries.clear()
+    this.#recent.clear()
+    this.bytes = 0
+    this.counted = 0
+    this.running = 0
+  }
+
+  /**
+   * For `upTo`: everything settled below the lowest message that is not, in order of their sequences. One ack for the
+   * last of them covers all.
+   */
+  prefix(): Array<Entry> {
+    let open = Number.POSITIVE_INFINITY
+    for (const entry of this.entries.values()) {
+      if (entry.phase !== "settled" && entry.delivery.streamSequence < open) {
+        open = entry.delivery.streamSequence
+      }
+    }
+    const covered: Array<Entry> = []
+    for (const entry of this.entries.values()) {
+      if (entry.phase === "settled" && entry.delivery.streamSequence < open) {
+        covered.push(entry)
+      }
+    }
+    return covered.sort((a, b) => a.delivery.streamSequence - b.delivery.streamSequence)
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Keeps the broker from giving a delivery to somebody else while it waits here or is worked on (I5).
+ *
+ * A lease starts anew with each delivery and each renewal. It is renewed after a third of its length, for as long as the
+ * handler's time budget lasts. One that ran out is not renewed: the broker may have given the message away already.
+ */
+import type { Entry, InFlight } from "./inflight.ts"
+
+export class Leases {
+  readonly #table: InFlight
+  readonly #lengthMs: number
+  readonly #budgetMs: number
+  readonly #extend: (entries: ReadonlyArray<Entry>) => void
+
+  constructor(
+    table: InFlight,
+    lengthMs: number,
+    budgetMs: number,
+    extend: (entries: ReadonlyArray<Entry>) => void
+  ) {
+    this.#table = table
+    this.#lengthMs = lengthMs
+    this.#budgetMs = budgetMs
+    this.#extend = extend
+  }
+
+  expired(entry: Entry, now: number): boolean {
+    return now - entry.leasedAt >= this.#lengthMs
+  }
+
+  /** Renews what is due. */
+  renew(now: number): void {
+    this.#renewOlder(now, this.#lengthMs / 3)
+  }
+
+  /** Renews everything that still holds, after a time in which nothing could be renewed. */
+  renewAll(now: number): void {
+    this.#renewOlder(now, 0)
+  }
+
+  #renewOlder(now: number, thanMs: number): void {
+    if (!Number.isFinite(this.#lengthMs)) {
+      return
+    }
+    const due: Array<Entry> = []
+    for (const entry of this.#table.entries.values()) {
+      const runs = entry.phase === "running" && now - entry.since < this.#budgetMs
+      const waits = entry.phase === "queued" && !entry.ackedEarly
+      if ((runs || waits) && now - entry.leasedAt >= thanMs && !this.expired(entry, now)) {
+        entry.leasedAt = now
+        due.push(entry)
+      }
+    }
+    if (due.length > 0) {
+      this.#extend(due)
+    }
+  }
+}

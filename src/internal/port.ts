@@ -1,0 +1,40 @@
+/** What a broker has to do for the intake: pull n, settle a batch, extend a batch. The rest is done here. */
+import * as Effect from "effect/Effect"
+import type { Flow } from "../Transport.ts"
+import { invalid, type TransportError } from "../TransportError.ts"
+import type { Entry } from "./inflight.ts"
+import type { Batch } from "./verdicts.ts"
+
+export interface Port {
+  /** Asks for so many more deliveries of so many bytes together. They arrive through `deliver`. */
+  readonly pull: (messages: number, bytes: number) => void
+  /** Writes verdicts, all at once. `Intake.confirmed(batch.id)` follows when the broker has processed them. */
+  readonly settle: (batch: Batch) => void
+  /** Starts the leases anew, all at once. */
+  readonly extend: (entries: ReadonlyArray<Entry>) => void
+  /** Stops what was asked for; whatever was on its way has been delivered when this ends. */
+  readonly stop: Effect.Effect<void>
+}
+
+export interface Options {
+  readonly flow: Flow
+  readonly port: Port
+  /** How long the broker waits for a verdict before it delivers again, in ms; infinite where nothing is acknowledged. */
+  readonly leaseMs: number
+  /** The least number of bytes that a pull must allow, so that the largest possible message fits. */
+  readonly pullBytesMin: number
+  /** Runs a function at the end of the current turn, so that the verdicts of one turn are written together. */
+  readonly defer: (run: () => void) => void
+}
+
+/** Refuses a queue that could never work. */
+export const validate = ({ flow, pullBytesMin }: Options): Effect.Effect<void, TransportError> => {
+  if (!Number.isInteger(flow.queue.messages) || flow.queue.messages < 1) {
+    return Effect.fail(invalid("queue", `messages must be a whole number from 1, not ${flow.queue.messages}`, "Raise it."))
+  }
+  if (!(flow.queue.bytes >= pullBytesMin)) {
+    const problem = `bytes is ${flow.queue.bytes}, but the server's largest message needs ${pullBytesMin}`
+    return Effect.fail(invalid("queue", problem, "Raise the queue's bytes, or lower max_payload on the server."))
+  }
+  return Effect.void
+}

@@ -1,0 +1,166 @@
+/**
+ * Verdicts on their way to the broker: collected per turn, written together, confirmed together, sent again until they
+ * are (I4, I7).
+ */
+import * as Latch from "effect/Latch"
+import type { Settlement } from "../Settlement.ts"
+import type { Answer, Entry, InFlight } from "./inflight.ts"
+
+/** Verdicts that go out together. The broker confirms them together, by naming `id`. */
+export interface Batch {
+  readonly id: number
+  /** What is written to the broker. */
+  readonly entries: ReadonlyArray<Answer>
+}
+
+interface Sent extends Batch {
+  readonly entries: ReadonlyArray<Entry>
+  /** What the confirmation settles: the same, except under `upTo`, where one ack covers a prefix. */
+  readonly covers: ReadonlyArray<Entry>
+  readonly sentAt: number
+  readonly attempt: number
+}
+
+/** Names a batch whose confirmation nobody waits for. */
+const NOBODY = 0
+
+export interface Options {
+  readonly table: InFlight
+  readonly upTo: boolean
+  readonly now: () => number
+  readonly write: (batch: Batch) => void
+  /** Runs a function at the end of the current turn. */
+  readonly defer: (run: () => void) => void
+  /** A verdict has arrived for certain, or was given up. */
+  readonly finished: (entry: Entry, settlement: Settlement, sentAt: number) => void
+}
+
+const CONFIRM_WITHIN_MS = 2_000
+const ATTEMPTS_MAX = 5
+
+export class Verdicts {
+  /** Open while the broker has confirmed everything. */
+  readonly idle = Latch.makeUnsafe(true)
+  /** Verdicts given up without the broker's word. */
+  unconfirmed = 0
+  readonly #options: Options
+  readonly #sent = new Map<number, Sent>()
+  #outbox: Array<Entry> = []
+  #connected = false
+  #deferred = false
+  #lastId = 0
+
+  constructor(options: Options) {
+    this.#options = options
+  }
+
+  /** Puts a verdict with the others of this turn. */
+  post(entry: Entry): void {
+    this.idle.closeUnsafe()
+    this.#outbox.push(entry)
+    if (!this.#deferred) {
+      this.#deferred = true
+      this.#options.defer(() => {
+        this.#deferred = false
+        this.flush()
+      })
+    }
+  }
+
+  flush(attempt = 1): void {
+    if (!this.#connected || this.#outbox.length === 0) {
+      return
+    }
+    const posted = this.#outbox
+    this.#outbox = []
+    const [entries, covers] = this.#options.upTo ? this.#upTo(posted) : [posted, posted]
+    if (entries.length === 0) {
+      return
+    }
+    const batch: Sent = { id: ++this.#lastId, entries, covers, sentAt: this.#options.now(), attempt }
+    for (const entry of covers) {
+      entry.batch = batch.id
+    }
+    this.#sent.set(batch.id, batch)
+    this.#options.write(batch)
+  }
+
+  /** The broker has processed every verdict of this batch. Whether the batch was known. */
+  confirmed(id: number): boolean {
+    const batch = this.#sent.get(id)
+    if (batch === undefined) {
+      return false
+    }
+    this.#sent.delete(id)
+    this.#release(batch)
+    return true
+  }
+
+  /**
+   * What was not confirmed on the old connection goes out again on the new one. So does what ended lately: a server that
+   * was killed has forgotten the last acks that it confirmed.
+   */
+  connected(): void {
+    this.#connected = true
+    const recent = this.#options.table.recent
+    if (recent.length > 0) {
+      this.#options.write({ id: NOBODY, entries: recent })
+    }
+    for (const batch of this.#sent.values()) {
+      this.#outbox.push(...batch.entries)
+    }
+    this.#sent.clear()
+    this.flush()
+  }
+
+  disconnected(): void {
+    this.#connected = false
+  }
+
+  /** A confirmation that does not come is asked for again; in the end the verdict counts as unconfirmed. */
+  sendAgain(now: number): void {
+    for (const batch of [...this.#sent.values()]) {
+      if (!this.#connected || now - batch.sentAt < CONFIRM_WITHIN_MS) {
+        continue
+      }
+      this.#sent.delete(batch.id)
+      if (batch.attempt >= ATTEMPTS_MAX) {
+        this.unconfirmed += batch.covers.length
+        this.#release(batch)
+      } else {
+        this.#outbox.unshift(...batch.entries)
+        this.flush(batch.attempt + 1)
+      }
+    }
+  }
+
+  reset(): void {
+    this.#sent.clear()
+    this.#outbox = []
+    this.idle.openUnsafe()
+  }
+
+  /** One ack for the whole prefix; naks and terms still go out for themselves, and a nak keeps the prefix from growing. */
+  #upTo(posted: ReadonlyArray<Entry>): readonly [ReadonlyArray<Entry>, ReadonlyArray<Entry>] {
+    const single = posted.filter((entry) => entry.settlement?._tag !== "Ack")
+    for (const entry of single) {
+      if (entry.settlement?._tag === "Nak") {
+        this.#options.table.move(entry, "returning", Number.POSITIVE_INFINITY)
+      }
+    }
+    const prefix = this.#options.table.prefix().filter((entry) => entry.settlement?._tag === "Ack")
+    const last = prefix.at(-1)
+    return last === undefined ? [single, single] : [[...single, last], [...single, ...prefix]]
+  }
+
+  #release(batch: Sent): void {
+    for (const entry of batch.covers) {
+      if (entry.batch === batch.id && entry.settlement !== undefined) {
+        this.#options.finished(entry, entry.settlement, batch.sentAt)
+      }
+    }
+    if (this.#sent.size === 0 && this.#outbox.length === 0) {
+      this.idle.openUnsafe()
+    }
+  }
+}
