@@ -1,0 +1,200 @@
+/**
+ * One connection of the vendor's client, as a disposable thing (I8).
+ *
+ * The client's own reconnect is switched off: when it closes, falls silent or is refused, this link is over, and the
+ * supervisor makes a new one. The link is the only file that touches the client's objects, and the only one that knows
+ * which of its internals we rely on: the header bytes of a message (the client's own decoder throws on a name that
+ * another client got away with), and the socket (a stale connection whose socket is full never finishes closing).
+ */
+import {
+  connect,
+  type ConnectionOptions,
+  errors,
+  type Msg,
+  type NatsConnection,
+  type Subscription
+} from "@nats-io/transport-node"
+import * as TransportError from "../../TransportError.ts"
+
+/** A message as it came from the socket. */
+export interface Raw {
+  readonly subject: string
+  readonly reply: string
+  readonly headerBytes: Uint8Array
+  readonly payload: Uint8Array
+}
+
+export interface Subscribed {
+  /** Ends the subscription; what the server had sent before it knew has been handed over when the promise resolves. */
+  readonly drain: () => Promise<void>
+}
+
+export interface LinkEvents {
+  /** Over, and why. Called once. */
+  readonly closed: (reason: TransportError.Reason) => void
+  /** The server asks its clients to leave. */
+  readonly lameDuck: () => void
+  readonly denied: (action: "publish" | "subscribe", subject: string) => void
+  /** One of our own callbacks threw: a defect, never to reach the client's read loop. */
+  readonly defect: (error: unknown) => void
+}
+
+const EMPTY = new Uint8Array(0)
+const WATCH_PING_MS = 1_000
+const WATCH_PINGS = 2
+
+export class Link {
+  readonly server: string
+  readonly version: string
+  readonly maxPayload: number
+  readonly #connection: NatsConnection
+  readonly #events: LinkEvents
+  #over = false
+
+  private constructor(connection: NatsConnection, events: LinkEvents) {
+    this.#connection = connection
+    this.#events = events
+    this.server = connection.getServer()
+    this.version = connection.info?.version ?? "0.0.0"
+    this.maxPayload = connection.info?.max_payload ?? 1024 * 1024
+    void this.#watch()
+    void connection.closed().then((error) => this.#end(error === undefined ? undefined : reasonOf(error)))
+  }
+
+  /** Rejects with a `Reason` if no connection comes about. */
+  static async connect(server: string, options: ConnectionOptions, events: LinkEvents): Promise<Link> {
+    try {
+      const connection = await connect({
+        ...options,
+        servers: server,
+        reconnect: false,
+        ignoreClusterUpdates: true,
+        noAsyncTraces: true,
+        pingInterval: WATCH_PING_MS,
+        maxPingOut: WATCH_PINGS
+      })
+      return new Link(connection, events)
+    } catch (error) {
+      throw reasonOf(error, server)
+    }
+  }
+
+  get isOver(): boolean {
+    return this.#over
+  }
+
+  /** Writes one message; all that is written in one turn goes out together. Never throws: a lost link loses it. */
+  publish(subject: string, payload: Uint8Array, reply?: string, headerBytes?: Uint8Array): void {
+    if (this.#over) {
+      return
+    }
+    try {
+      this.#connection.publish(subject, payload, {
+        ...(reply === undefined ? undefined : { reply }),
+        // The client asks its headers for nothing but their bytes.
+        ...(headerBytes === undefined ? undefined : { headers: { encode: () => headerBytes } as never })
+      })
+    } catch (error) {
+      if (error instanceof errors.ClosedConnectionError || error instanceof errors.DrainingConnectionError) {
+        return
+      }
+      this.#events.defect(error)
+    }
+  }
+
+  /** Calls back for each message, in the client's read loop: the callback must be short and must not wait. */
+  subscribe(subject: string, onMessage: (message: Raw) => void): Subscribed {
+    let subscription: Subscription | undefined
+    try {
+      subscription = this.#connection.subscribe(subject, {
+        callback: (error, message) => {
+          if (error !== null && error !== undefined) {
+            return
+          }
+          try {
+            onMessage(rawOf(message))
+          } catch (defect) {
+            this.#events.defect(defect)
+          }
+        }
+      })
+    } catch (error) {
+      this.#events.defect(error)
+    }
+    return {
+      drain: () => this.#over || subscription === undefined ? Promise.resolve() : subscription.drain().catch(() => {})
+    }
+  }
+
+  /** Waits until the server has read all that was written. */
+  async flush(): Promise<void> {
+    if (!this.#over) {
+      await this.#connection.flush().catch(() => {})
+    }
+  }
+
+  /** Ends it now, whatever state the socket is in. */
+  discard(): void {
+    this.#over = true
+    const internals = this.#connection as unknown as { protocol?: { transport?: { discard?: () => void } } }
+    void this.#connection.close().catch(() => {})
+    internals.protocol?.transport?.discard?.()
+  }
+
+  #end(reason: TransportError.Reason | undefined): void {
+    if (!this.#over) {
+      this.#over = true
+      this.#events.closed(reason ?? new TransportError.Disconnected({ detail: "the server closed the connection" }))
+    }
+  }
+
+  async #watch(): Promise<void> {
+    for await (const status of this.#connection.status()) {
+      if (status.type === "staleConnection") {
+        this.#end(new TransportError.Disconnected({ detail: "the server stopped answering pings" }))
+        this.discard()
+      } else if (status.type === "ldm") {
+        this.#events.lameDuck()
+      } else if (status.type === "error") {
+        if (status.error instanceof errors.PermissionViolationError) {
+          const action = status.error.operation === "publish" ? "publish" : "subscribe"
+          this.#events.denied(action, status.error.subject)
+        } else if (isAuth(status.error)) {
+          this.#end(reasonOf(status.error))
+          this.discard()
+        }
+      }
+    }
+  }
+}
+
+// internals
+
+const rawOf = (message: Msg): Raw => {
+  const internals = message as unknown as { _msg: { hdr: number }; _rdata: Uint8Array | undefined }
+  const data = internals._rdata ?? EMPTY
+  const headerLength = Math.max(0, internals._msg.hdr)
+  // A small message must not keep the whole chunk of the socket alive that it came in.
+  const own = data.length * 2 < data.buffer.byteLength
+    ? new Uint8Array(data)
+    : new Uint8Array(data.buffer, data.byteOffset, data.length)
+  return {
+    subject: message.subject,
+    reply: message.reply ?? "",
+    headerBytes: headerLength === 0 ? EMPTY : own.subarray(0, headerLength),
+    payload: headerLength === 0 ? own : own.subarray(headerLength)
+  }
+}
+
+const isAuth = (error: unknown): boolean =>
+  error instanceof errors.AuthorizationError || error instanceof errors.UserAuthenticationExpiredError
+
+const reasonOf = (error: unknown, server?: string): TransportError.Reason => {
+  const detail = error instanceof Error ? error.message : String(error)
+  if (isAuth(error)) {
+    return new TransportError.AuthFailed({ detail })
+  }
+  return server === undefined
+    ? new TransportError.Disconnected({ detail })
+    : new TransportError.ConnectFailed({ servers: [server], detail })
+}

@@ -1,0 +1,264 @@
+/**
+ * Publishes, each confirmed by its stream, through our own reply inbox and one map of pending acks: no promise, timer or
+ * error object per message. What is in flight is bounded in messages and bytes; callers wait beyond that (I10, I11).
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Headers from "../../Headers.ts"
+import type { Outgoing } from "../../Message.ts"
+import type { Receipt } from "../../Transport.ts"
+import {
+  Disconnected,
+  Invalid,
+  NoResponders,
+  PayloadTooLarge,
+  PermissionDenied,
+  type Reason,
+  TimedOut
+} from "../../TransportError.ts"
+import * as Codes from "./codes.ts"
+import type { Raw } from "./link.ts"
+import { NO_RESPONDERS, statusOf } from "./requests.ts"
+import type { Supervisor, Tenant } from "./supervisor.ts"
+
+export interface Window {
+  readonly messages: number
+  readonly bytes: number
+  /** How long one publish waits for its confirmation, in ms. */
+  readonly ackWithinMs: number
+  /** How long publishes wait for a connection before they end as not sent, in ms. */
+  readonly connectWithinMs: number
+}
+
+/** What one caller gave, and what became of it so far. */
+interface Batch {
+  readonly messages: NonEmptyReadonlyArray<Outgoing>
+  readonly receipts: Array<Receipt>
+  readonly resume: (effect: Effect.Effect<NonEmptyReadonlyArray<Receipt>>) => void
+  next: number
+  open: number
+}
+
+interface Pending {
+  readonly batch: Batch
+  readonly index: number
+  readonly bytes: number
+  readonly sentAt: number
+}
+
+const SWEEP_MS = 100
+const decoder = new TextDecoder()
+const encoder = new TextEncoder()
+
+export class Publishes implements Tenant {
+  readonly #supervisor: Supervisor
+  readonly #inbox: string
+  readonly #window: Window
+  readonly #clock: Clock.Clock
+  /** In the order of sending, so that the oldest is the first to time out. */
+  readonly #pending = new Map<string, Pending>()
+  readonly #unsent = new Set<Batch>()
+  #bytes = 0
+  #last = 0
+  #downSince = 0
+
+  private constructor(supervisor: Supervisor, inbox: string, window: Window, clock: Clock.Clock) {
+    this.#supervisor = supervisor
+    this.#inbox = inbox
+    this.#window = window
+    this.#clock = clock
+  }
+
+  static make(supervisor: Supervisor, inbox: string, window: Window): Effect.Effect<Publishes, never, Scope.Scope> {
+    return Effect.gen(function*() {
+      const publishes = new Publishes(supervisor, inbox, window, yield* Clock.Clock)
+      yield* supervisor.join(publishes)
+      yield* Effect.sync(() => publishes.#sweep()).pipe(
+        Effect.andThen(Effect.sleep(SWEEP_MS)),
+        Effect.forever,
+        Effect.forkScoped
+      )
+      return publishes
+    })
+  }
+
+  readonly up = (link: Supervisor["link"]): void => {
+    link.subscribe(`${this.#inbox}.*`, (raw) => this.#acked(raw))
+    this.#pump()
+  }
+
+  /** What was on its way may or may not have been stored; what was not begun waits for the next connection. */
+  readonly down = (reason: Reason): void => {
+    this.#downSince = this.#now()
+    const receipt: Receipt = { _tag: "Ambiguous", reason: new Disconnected({ detail: reason.problem }) }
+    for (const [token, pending] of this.#pending) {
+      this.#end(token, pending, receipt)
+    }
+  }
+
+  readonly denied = (action: "publish" | "subscribe", subject: string): void => {
+    const receipt: Receipt = { _tag: "NotSent", reason: new PermissionDenied({ action, subject }) }
+    for (const [token, pending] of this.#pending) {
+      if (pending.batch.messages[pending.index]?.subject === subject) {
+        this.#end(token, pending, receipt)
+      }
+    }
+  }
+
+  readonly publish = (
+    messages: NonEmptyReadonlyArray<Outgoing>
+  ): Effect.Effect<NonEmptyReadonlyArray<Receipt>> =>
+    Effect.callback((resume) => {
+      const receipts: Array<Receipt> = []
+      const batch: Batch = { messages, receipts, resume, next: 0, open: messages.length }
+      this.#unsent.add(batch)
+      this.#pump()
+      return Effect.sync(() => {
+        this.#unsent.delete(batch)
+      })
+    })
+
+  #now(): number {
+    return this.#clock.currentTimeMillisUnsafe()
+  }
+
+  /** Sends what waits, first come first served, as far as the window allows. */
+  #pump(): void {
+    for (const batch of this.#unsent) {
+      while (batch.next < batch.messages.length) {
+        if (!this.#supervisor.isUp || this.#pending.size >= this.#window.messages) {
+          return
+        }
+        const index = batch.next
+        const message = batch.messages[index] as Outgoing
+        const prepared = prepare(message, this.#supervisor.link.maxPayload)
+        if ("reason" in prepared) {
+          batch.next++
+          this.#receive(batch, index, { _tag: "NotSent", reason: prepared.reason })
+          continue
+        }
+        // A single message may be larger than the window; then it travels alone.
+        if (this.#pending.size > 0 && this.#bytes + prepared.bytes > this.#window.bytes) {
+          return
+        }
+        batch.next++
+        const token = `${this.#inbox}.${(++this.#last).toString(36)}`
+        this.#pending.set(token, { batch, index, bytes: prepared.bytes, sentAt: this.#now() })
+        this.#bytes += prepared.bytes
+        this.#supervisor.link.publish(message.subject, message.payload, token, prepared.headerBytes)
+      }
+      this.#unsent.delete(batch)
+    }
+  }
+
+  #acked(raw: Raw): void {
+    const pending = this.#pending.get(raw.subject)
+    if (pending !== undefined) {
+      const message = pending.batch.messages[pending.index] as Outgoing
+      this.#end(raw.subject, pending, receiptOf(raw, message))
+      this.#pump()
+    }
+  }
+
+  #end(token: string, pending: Pending, receipt: Receipt): void {
+    this.#pending.delete(token)
+    this.#bytes -= pending.bytes
+    this.#receive(pending.batch, pending.index, receipt)
+  }
+
+  #receive(batch: Batch, index: number, receipt: Receipt): void {
+    batch.receipts[index] = receipt
+    if (--batch.open === 0) {
+      batch.resume(Effect.succeed(batch.receipts as unknown as NonEmptyReadonlyArray<Receipt>))
+    }
+  }
+
+  #sweep(): void {
+    const now = this.#now()
+    for (const [token, pending] of this.#pending) {
+      if (now - pending.sentAt < this.#window.ackWithinMs) {
+        break
+      }
+      const operation = "publish"
+      const reason = new TimedOut({ operation, millis: this.#window.ackWithinMs })
+      this.#end(token, pending, { _tag: "Ambiguous", reason })
+    }
+    if (!this.#supervisor.isUp && now - this.#downSince >= this.#window.connectWithinMs) {
+      const reason = new Disconnected({ detail: "there was no connection to send it on" })
+      for (const batch of this.#unsent) {
+        this.#unsent.delete(batch)
+        while (batch.next < batch.messages.length) {
+          this.#receive(batch, batch.next++, { _tag: "NotSent", reason })
+        }
+      }
+    }
+    this.#pump()
+  }
+}
+
+// internals
+
+type Prepared = { readonly headerBytes: Uint8Array; readonly bytes: number } | { readonly reason: Reason }
+
+const UNSAFE = /[\s\0*>]/
+const CONTROL = /[\r\n\0]/
+const SUBJECT_MAX = 255
+
+/** Encodes the headers and checks what the server would close the connection for. */
+const prepare = (message: Outgoing, maxPayload: number): Prepared => {
+  const { subject } = message
+  if (subject.length === 0 || subject.length > SUBJECT_MAX || UNSAFE.test(subject) || CONTROL.test(message.id)) {
+    const problem = "the subject or the message id has characters that must not go on the wire, or is too long"
+    return { reason: new Invalid({ what: "publish", problem, hint: "Build subjects with Subject or Topic." }) }
+  }
+  const headerBytes = encodeHeaders(message)
+  const bytes = headerBytes.length + message.payload.length
+  return bytes > maxPayload
+    ? { reason: new PayloadTooLarge({ subject, bytes, limit: maxPayload }) }
+    : { headerBytes, bytes: bytes + subject.length }
+}
+
+const encodeHeaders = ({ expect, headers, id }: Outgoing): Uint8Array => {
+  if (headers.size === 0 && expect === undefined) {
+    return encoder.encode(`NATS/1.0\r\nNats-Msg-Id: ${id}\r\n\r\n`)
+  }
+  let all = Headers.set(headers, "Nats-Msg-Id", id)
+  if (expect?.stream !== undefined) {
+    all = Headers.set(all, "Nats-Expected-Stream", expect.stream)
+  }
+  if (expect?.lastSequence !== undefined) {
+    all = Headers.set(all, "Nats-Expected-Last-Sequence", String(expect.lastSequence))
+  }
+  if (expect?.lastSubjectSequence !== undefined) {
+    all = Headers.set(all, "Nats-Expected-Last-Subject-Sequence", String(expect.lastSubjectSequence))
+  }
+  return Headers.encode(all)
+}
+
+/** Reads a publish ack: `{"stream","seq","duplicate"}` or `{"error":{…}}`. */
+const receiptOf = (raw: Raw, { subject }: Outgoing): Receipt => {
+  if (statusOf(raw) === NO_RESPONDERS) {
+    return { _tag: "NotSent", reason: new NoResponders({ subject }) }
+  }
+  try {
+    const ack = JSON.parse(decoder.decode(raw.payload)) as {
+      readonly stream?: string
+      readonly seq?: number
+      readonly duplicate?: boolean
+      readonly error?: unknown
+    }
+    if (Codes.isApiError(ack.error)) {
+      return { _tag: "NotSent", reason: Codes.toReason(ack.error, "publish", { subject }) }
+    }
+    if (typeof ack.stream === "string" && typeof ack.seq === "number") {
+      return { _tag: "Confirmed", stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate === true }
+    }
+  } catch {
+    // Not a publish ack: something else listens on this subject and answered.
+  }
+  const problem = `publish to "${subject}": the answer is not a stream's`
+  const hint = "A service answers on this subject, and no stream stores it."
+  return { _tag: "Ambiguous", reason: new Invalid({ what: "publish", problem, hint }) }
+}

@@ -1,0 +1,186 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Nats from "../../src/layers/Nats.ts"
+import * as Queue from "../../src/Queue.ts"
+import * as Settlement from "../../src/Settlement.ts"
+import { Transport } from "../../src/Transport.ts"
+import * as NatsServer from "../support/nats-server.ts"
+import { ackAll, bound, createStream, durable, message, numbered, open, publish, textOf } from "../support/transport.ts"
+import { witness } from "../support/witness.ts"
+
+const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => String(from + i))
+
+describe.each(NatsServer.wantedVersions())("Nats on nats-server %s", (version) => {
+  it.live("publishes, confirmed in order, and reads it back", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version })
+      const program = Effect.gen(function*() {
+        yield* createStream("S", ["s.>"])
+        const receipts = yield* publish(...numbered("s.a", 1, 1_000))
+        assert.deepStrictEqual(
+          receipts.map((receipt) => receipt._tag === "Confirmed" ? receipt.sequence : receipt.reason._tag),
+          Array.from({ length: 1_000 }, (_, i) => i + 1)
+        )
+        const inlet = yield* open(durable("S", "D", { filters: ["s.>"] }))
+        assert.deepStrictEqual(yield* ackAll(inlet, 1_000), range(1, 1_000))
+        const eyes = yield* witness(server.url)
+        yield* Effect.sleep(100)
+        assert.strictEqual(yield* Effect.promise(() => eyes.ackPending("S", "D")), 0)
+        assert.strictEqual(inlet.ledger().held, 0)
+      })
+      yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+    }), 30_000)
+
+  it.live("closing hands back at once what was taken and what was not", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version })
+      const program = Effect.gen(function*() {
+        yield* createStream("S", ["s.>"])
+        yield* publish(...numbered("s.a", 1, 20))
+        yield* Effect.scoped(Effect.gen(function*() {
+          const inlet = yield* open(durable("S", "D", { ackWait: "30 seconds" }))
+          const taken = yield* inlet.take(5)
+          yield* inlet.settle([{ delivery: taken[0], settlement: Settlement.ack }])
+        }))
+        const again = yield* open(durable("S", "D", { ackWait: "30 seconds" }))
+        const texts = yield* Effect.timeout(ackAll(again, 19), "2 seconds")
+        assert.deepStrictEqual(texts.toSorted((a, b) => Number(a) - Number(b)), range(2, 20))
+      })
+      yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+    }), 30_000)
+
+  it.live("a server killed and started again loses nothing and repeats nothing", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version })
+      const program = Effect.gen(function*() {
+        yield* createStream("S", ["s.>"])
+        yield* publish(...numbered("s.a", 1, 300))
+        const inlet = yield* open(durable("S", "D"), { queue: Queue.suspend({ messages: 50 }) })
+        const seen = yield* ackAll(inlet, 120)
+        const held = yield* inlet.take(10)
+        yield* Effect.promise(() => server.kill())
+        // Settled while there is nobody to hear it.
+        yield* inlet.settle(held.map((delivery) => ({ delivery, settlement: Settlement.ack })))
+        yield* Effect.sleep(500)
+        const [lost] = yield* publish(message("s.a", "while down"))
+        assert.strictEqual(lost._tag, "NotSent")
+        yield* Effect.promise(() => server.restart())
+        const rest = yield* Effect.timeout(ackAll(inlet, 300 - 120 - held.length), "15 seconds")
+        assert.deepStrictEqual([...seen, ...held.map(textOf), ...rest], range(1, 300))
+        const eyes = yield* witness(server.url)
+        yield* Effect.sleep(300)
+        assert.strictEqual(yield* Effect.promise(() => eyes.ackPending("S", "D")), 0)
+      })
+      yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+    }), 40_000)
+
+  it.live("a deleted consumer of ours is made anew where reading stopped; a bound one ends with a type", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version })
+      const program = Effect.gen(function*() {
+        const eyes = yield* witness(server.url)
+        yield* createStream("S", ["s.>"])
+        yield* publish(...numbered("s.a", 1, 10))
+        const ours = yield* open(durable("S", "OURS"))
+        yield* ackAll(ours, 10)
+        yield* Effect.promise(() => eyes.addConsumer("S", { durable_name: "THEIRS", ack_policy: "explicit" }))
+        const theirs = yield* open(bound("S", "THEIRS"))
+        yield* ackAll(theirs, 10)
+        yield* Effect.sleep(200)
+        yield* Effect.promise(() => eyes.deleteConsumer("S", "OURS"))
+        yield* Effect.promise(() => eyes.deleteConsumer("S", "THEIRS"))
+        yield* publish(...numbered("s.a", 11, 20))
+        assert.deepStrictEqual(yield* Effect.timeout(ackAll(ours, 10), "5 seconds"), range(11, 20))
+        const error = yield* Effect.timeout(Effect.flip(theirs.take(1)), "5 seconds")
+        assert.strictEqual(error._tag === "TransportError" ? error.reason._tag : error._tag, "ConsumerNotFound")
+      })
+      yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+    }), 30_000)
+
+  it.live("an ordered reader gets the stream in order, once, over a restart", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version })
+      const program = Effect.gen(function*() {
+        yield* createStream("S", ["s.>"])
+        yield* publish(...numbered("s.a", 1, 100))
+        const inlet = yield* open({ _tag: "ordered", stream: "S", filters: [], start: { _tag: "all" } })
+        const before = yield* ackAll(inlet, 100)
+        yield* Effect.promise(() => server.kill())
+        yield* Effect.promise(() => server.restart())
+        yield* Effect.sleep(1_500)
+        yield* publish(...numbered("s.a", 101, 200))
+        const after = yield* Effect.timeout(ackAll(inlet, 100), "10 seconds")
+        assert.deepStrictEqual([...before, ...after], range(1, 200))
+      })
+      yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+    }), 40_000)
+
+  it.live("a missing right is a typed failure", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({
+        version,
+        config: `authorization { users: [
+          { user: admin, password: admin }
+          { user: reader, password: reader, permissions: {
+            publish: ["$JS.API.CONSUMER.INFO.S.D", "$JS.ACK.S.D.>"], subscribe: ["_INBOX_R.>"] } }
+        ] }`
+      })
+      const admin = server.url.replace("nats://", "nats://admin:admin@")
+      yield* Effect.provide(
+        Effect.scoped(Effect.gen(function*() {
+          yield* createStream("S", ["s.>"])
+          yield* open(durable("S", "D"))
+        })),
+        Nats.layer({ servers: admin })
+      )
+      const reader = Effect.gen(function*() {
+        const inlet = yield* open(bound("S", "D"))
+        const error = yield* Effect.timeout(Effect.flip(inlet.take(1)), "2 seconds")
+        assert.strictEqual(error._tag === "TransportError" ? error.reason._tag : error._tag, "PermissionDenied")
+        const [receipt] = yield* publish(message("s.a", "x"))
+        assert.deepStrictEqual(receipt._tag === "NotSent" ? receipt.reason._tag : receipt._tag, "PermissionDenied")
+      })
+      const options = { servers: server.url, user: "reader", password: Redacted.make("reader"), inboxPrefix: "_INBOX_R" }
+      yield* Effect.provide(Effect.scoped(reader), Nats.layer(options))
+    }), 30_000)
+})
+
+describe("connecting", () => {
+  it.live("fails fast and says why when nobody listens", () =>
+    Effect.gen(function*() {
+      const port = yield* Effect.promise(() => NatsServer.freePort())
+      const error = yield* Effect.flip(Effect.provide(Transport, Nats.layer({ servers: `nats://127.0.0.1:${port}` })))
+      assert.strictEqual(error.reason._tag, "ConnectFailed")
+      assert.include(error.message, `127.0.0.1:${port}`)
+    }))
+
+  it.live("rejected credentials are a typed failure that does not show them", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ config: `authorization { user: a, password: b }` })
+      const layer = Nats.layer({ servers: server.url, user: "a", password: Redacted.make("CANARY_PASS") })
+      const error = yield* Effect.flip(Effect.provide(Transport, layer))
+      assert.strictEqual(error.reason._tag, "AuthFailed")
+      assert.notInclude(JSON.stringify(error) + String(error.stack) + error.message, "CANARY")
+    }))
+
+  it.live.each([
+    ["nats://user:CANARY@192.0.2.1:4222", "Invalid"],
+    ["nats://CANARY@192.0.2.1:4222", "Invalid"],
+    ["http://127.0.0.1:4222", "Invalid"],
+    ["nats://[", "Invalid"]
+  ] as const)("%s is refused before anything is sent", ([servers, tag]) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Effect.provide(Transport, Nats.layer({ servers })))
+      assert.strictEqual(error.reason._tag, tag)
+      assert.notInclude(error.message, "CANARY")
+    }))
+
+  it.live("tls:// means TLS: a server without it is refused", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped()
+      const layer = Nats.layer({ servers: server.url.replace("nats://", "tls://") })
+      const error = yield* Effect.flip(Effect.provide(Transport, layer))
+      assert.strictEqual(error.reason._tag, "ConnectFailed")
+    }))
+})
