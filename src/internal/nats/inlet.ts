@@ -126,6 +126,10 @@ class Reading implements Port, Tenant {
     this.intake.disconnected()
   }
 
+  readonly gone = (reason: Reason): void => {
+    this.intake.fail(because(reason))
+  }
+
   readonly denied = (action: "publish" | "subscribe", subject: string): void => {
     const { stream } = this.#source
     const mine = [

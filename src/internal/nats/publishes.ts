@@ -10,6 +10,7 @@ import * as Headers from "../../Headers.ts"
 import type { Outgoing } from "../../Message.ts"
 import type { Receipt } from "../../Transport.ts"
 import {
+  Closed,
   Disconnected,
   Invalid,
   NoResponders,
@@ -63,6 +64,7 @@ export class Publishes implements Tenant {
   #bytes = 0
   #last = 0
   #downSince = 0
+  #over: Reason | undefined
 
   private constructor(supervisor: Supervisor, inbox: string, window: Window, clock: Clock.Clock) {
     this.#supervisor = supervisor
@@ -75,6 +77,7 @@ export class Publishes implements Tenant {
     return Effect.gen(function*() {
       const publishes = new Publishes(supervisor, inbox, window, yield* Clock.Clock)
       yield* supervisor.join(publishes)
+      yield* Effect.addFinalizer(() => Effect.sync(() => publishes.gone(new Closed({}))))
       yield* Effect.sync(() => publishes.#sweep()).pipe(
         Effect.andThen(Effect.sleep(SWEEP_MS)),
         Effect.forever,
@@ -98,6 +101,12 @@ export class Publishes implements Tenant {
     }
   }
 
+  /** There will be no connection any more: nobody may wait for one. */
+  readonly gone = (reason: Reason): void => {
+    this.#over = reason
+    this.#endUnsent(reason)
+  }
+
   readonly denied = (action: "publish" | "subscribe", subject: string): void => {
     const receipt: Receipt = { _tag: "NotSent", reason: new PermissionDenied({ action, subject }) }
     for (const [token, pending] of this.#pending) {
@@ -112,6 +121,11 @@ export class Publishes implements Tenant {
   ): Effect.Effect<NonEmptyReadonlyArray<Receipt>> =>
     Effect.callback((resume) => {
       const receipts: Array<Receipt> = []
+      if (this.#over !== undefined) {
+        const receipt: Receipt = { _tag: "NotSent", reason: this.#over }
+        resume(Effect.succeed(messages.map(() => receipt) as unknown as NonEmptyReadonlyArray<Receipt>))
+        return
+      }
       const batch: Batch = { messages, receipts, resume, next: 0, open: messages.length }
       this.#unsent.add(batch)
       this.#pump()
@@ -186,15 +200,18 @@ export class Publishes implements Tenant {
       this.#end(token, pending, { _tag: "Ambiguous", reason })
     }
     if (!this.#supervisor.isUp && now - this.#downSince >= this.#window.connectWithinMs) {
-      const reason = new Disconnected({ detail: "there was no connection to send it on" })
-      for (const batch of this.#unsent) {
-        this.#unsent.delete(batch)
-        while (batch.next < batch.messages.length) {
-          this.#receive(batch, batch.next++, { _tag: "NotSent", reason })
-        }
-      }
+      this.#endUnsent(new Disconnected({ detail: "there was no connection to send it on" }))
     }
     this.#pump()
+  }
+
+  #endUnsent(reason: Reason): void {
+    for (const batch of this.#unsent) {
+      this.#unsent.delete(batch)
+      while (batch.next < batch.messages.length) {
+        this.#receive(batch, batch.next++, { _tag: "NotSent", reason })
+      }
+    }
   }
 }
 

@@ -54,6 +54,10 @@ export class Requests implements Tenant {
     this.#endAll(() => true, new Disconnected({ detail: reason.problem }))
   }
 
+  readonly gone = (reason: Reason): void => {
+    this.#endAll(() => true, reason)
+  }
+
   readonly denied = (action: "publish" | "subscribe", subject: string): void => {
     this.#endAll((waiting) => waiting.subject === subject, new PermissionDenied({ action, subject }))
   }

@@ -11,7 +11,7 @@ import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { Capabilities, ConnectionStatus } from "../../Transport.ts"
-import { because, ConnectFailed, type Reason, type TransportError } from "../../TransportError.ts"
+import { because, Closed, ConnectFailed, type Reason, type TransportError } from "../../TransportError.ts"
 import { ofServer } from "./capabilities.ts"
 import { Link, type LinkEvents } from "./link.ts"
 
@@ -20,6 +20,8 @@ export interface Tenant {
   readonly up: (link: Link) => void
   readonly down: (reason: Reason) => void
   readonly denied: (action: "publish" | "subscribe", subject: string) => void
+  /** There will be no other link. */
+  readonly gone: (reason: Reason) => void
 }
 
 export interface Options {
@@ -70,6 +72,16 @@ export class Supervisor {
     this.isUp = false
     for (const tenant of this.#tenants) {
       tenant.down(reason)
+    }
+  }
+
+  /** No link, and none to come: nobody may wait for one. */
+  gone(reason: Reason): void {
+    if (this.isUp) {
+      this.down(reason)
+    }
+    for (const tenant of this.#tenants) {
+      tenant.gone(reason)
     }
   }
 
@@ -144,6 +156,10 @@ const supervise = (
     while (true) {
       const reason = yield* Deferred.await(over())
       supervisor.link.discard()
+      if (supervisor.isUp) {
+        // The link was over before it was handed out.
+        supervisor.down(reason)
+      }
       let attempt = 0
       yield* SubscriptionRef.set(supervisor.status, { _tag: "Connecting", attempt, reason: Option.some(reason) })
       yield* Effect.logWarning(`connection lost: ${reason.problem}`)
@@ -155,6 +171,7 @@ const supervise = (
         }))
       const outcome = yield* Effect.result(Effect.retry(dial, schedule))
       if (outcome._tag === "Failure") {
+        supervisor.gone(outcome.failure.reason)
         yield* SubscriptionRef.set(supervisor.status, { _tag: "Closed", reason: Option.some(outcome.failure.reason) })
         yield* Effect.logError(`reconnecting was given up: ${outcome.failure.message}`)
         return
@@ -168,7 +185,7 @@ const supervise = (
 const close = (supervisor: Supervisor): Effect.Effect<void> =>
   Effect.gen(function*() {
     yield* Effect.timeoutOption(Effect.promise(() => supervisor.link.flush()), 1_000)
-    supervisor.down(new ConnectFailed({ servers: [], detail: "the transport is closed" }))
+    supervisor.gone(new Closed({}))
     supervisor.link.discard()
     yield* SubscriptionRef.set(supervisor.status, { _tag: "Closed", reason: Option.none() })
   })

@@ -1,0 +1,151 @@
+/** The main job: lines go to the broker, orders come back, and every one of them comes to an end. */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as AckPolicy from "effect-sluice/AckPolicy"
+import * as Headers from "effect-sluice/Headers"
+import type * as Message from "effect-sluice/Message"
+import * as Provisioner from "effect-sluice/Provisioner"
+import * as Publisher from "effect-sluice/Publisher"
+import * as Reader from "effect-sluice/Reader"
+import * as Topology from "effect-sluice/Topology"
+import { Transport } from "effect-sluice/Transport"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { randomBytes } from "node:crypto"
+import { createReadStream } from "node:fs"
+import { createInterface } from "node:readline"
+import { NotPublished, Unusable } from "./errors.ts"
+import { type Order, Orders } from "./orders.ts"
+import { type Progress, progress } from "./progress.ts"
+import { type Summary, Tally } from "./tally.ts"
+
+class CardDeclined extends Schema.TaggedError<CardDeclined>()("CardDeclined", { order: Schema.String }) {}
+class BankTimeout extends Schema.TaggedError<BankTimeout>()("BankTimeout", { order: Schema.String }) {}
+
+/** The longest outage of the server that a run sits out. The stream remembers message ids for longer than that. */
+const OUTAGE_MAX = "9 minutes"
+const DEDUPE_WINDOW = "10 minutes"
+
+export const program = (options: { readonly input: string; readonly workMs: number }) =>
+  Effect.gen(function*() {
+    const run = randomBytes(6).toString("hex")
+    const tally = new Tally()
+    const shown = yield* progress(tally)
+    const stream = yield* ownStream(run)
+    const allRead = yield* Deferred.make<void>()
+    yield* Effect.all([
+      Effect.andThen(publish(run, options.input, tally), Deferred.succeed(allRead, undefined)),
+      Effect.raceFirst(charge(stream, tally, options.workMs), untilDone(tally, allRead, shown))
+    ], { concurrency: "unbounded", discard: true })
+    return tally.summary satisfies Summary
+  }).pipe(Effect.scoped)
+
+/** A stream of this run alone, deleted when the run ends, however it ends. */
+const ownStream = (run: string) =>
+  Effect.gen(function*() {
+    const transport = yield* Transport
+    const name = `SLUICE_EXAMPLE_${run}`
+    const stream = Topology.stream(name, {
+      subjects: [`sluice-example.${run}.>`],
+      duplicateWindow: DEDUPE_WINDOW
+    })
+    yield* Effect.addFinalizer(() =>
+      Option.match(transport.topology, {
+        onNone: () => Effect.void,
+        onSome: (admin) => Effect.ignore(admin.deleteStream(name))
+      })
+    )
+    yield* Provisioner.ensure(stream)
+    return name
+  })
+
+/** Every line goes out as it is, so that what does not decode is the reader's to find. */
+const publish = (run: string, input: string, tally: Tally) =>
+  Stream.fromAsyncIterable(
+    createInterface({ input: input === "-" ? process.stdin : createReadStream(input), crlfDelay: Infinity }),
+    (error) => new Unusable({ message: `cannot read the input: ${error instanceof Error ? error.message : String(error)}` })
+  ).pipe(
+    Stream.filter((line) => line.trim() !== ""),
+    Stream.grouped(500),
+    Stream.runForEach(Effect.fnUntraced(function*(lines) {
+      const batch = lines.map((line) => outgoing(run, line, ++tally.read))
+      const receipts = yield* Publisher.publishRaw(batch as unknown as NonEmptyReadonlyArray<Message.Outgoing>, {
+        budget: OUTAGE_MAX
+      })
+      for (const [index, receipt] of receipts.entries()) {
+        if (receipt._tag === "Confirmed") {
+          tally.published++
+        } else if (receipt.reason._tag === "PayloadTooLarge") {
+          tally.rejected(tally.read - receipts.length + index + 1)
+        } else {
+          return yield* new NotPublished({ message: `${receipt.reason.problem}. ${receipt.reason.hint}` })
+        }
+      }
+    }))
+  )
+
+const outgoing = (run: string, line: string, number: number): Message.Outgoing => ({
+  subject: subjectOf(run, line),
+  payload: Buffer.from(line),
+  headers: Result.getOrThrow(Headers.fromRecord({ Line: String(number) })),
+  id: `${run}:${number}`
+})
+
+/** A line without a usable region still has to get somewhere. */
+const subjectOf = (run: string, line: string): string => {
+  const subject = Orders.template.subject({ run, region: regionOf(line) })
+  return Result.isSuccess(subject) ? subject.success : `sluice-example.${run}.unknown.placed`
+}
+
+const regionOf = (line: string): string => {
+  try {
+    return String((JSON.parse(line) as { readonly region?: unknown } | null)?.region ?? "unknown")
+  } catch {
+    return "unknown"
+  }
+}
+
+const lineOf = (message: Message.Delivery): number =>
+  Number(Option.getOrThrow(Headers.get(Result.getOrThrow(message.headers), "Line")))
+
+/** Ordered per customer, 64 customers at a time, three attempts per order. */
+const charge = (stream: string, tally: Tally, workMs: number) =>
+  Reader.handle(Orders, {
+    stream,
+    consumer: "billing",
+    lanes: 64,
+    // A server that is away for less than this does not give our orders to anybody else.
+    ackWait: OUTAGE_MAX,
+    retry: Schedule.exponential("20 millis"),
+    maxAttempts: 3,
+    onGiveUp: (failure, message) =>
+      Effect.sync(() => failure._tag === "Undecodable" ? tally.rejected(lineOf(message)) : tally.failed(lineOf(message)))
+  }, (order: Order, message) =>
+    Effect.gen(function*() {
+      const line = lineOf(message)
+      const time = tally.begin(line)
+      if (workMs > 0) {
+        yield* Effect.sleep(workMs)
+      }
+      if (order.card === "declined") {
+        return yield* new CardDeclined({ order: order.id })
+      }
+      if (order.card === "flaky" && time === "first") {
+        return yield* new BankTimeout({ order: order.id })
+      }
+      tally.processed(line, order.customer)
+    })).pipe(Effect.provide(AckPolicy.onProcess))
+
+/** Everything was read, and everything read has come to an end. */
+const untilDone = (tally: Tally, allRead: Deferred.Deferred<void>, shown: Progress) =>
+  Effect.gen(function*() {
+    yield* Deferred.await(allRead)
+    while (tally.ended < tally.read) {
+      yield* Effect.sleep(5)
+    }
+    yield* shown.end
+  })
