@@ -39,7 +39,7 @@ export const program = (options: { readonly input: string; readonly workMs: numb
     const allRead = yield* Deferred.make<void>()
     yield* Effect.all([
       Effect.andThen(publish(run, options.input, tally), Deferred.succeed(allRead, undefined)),
-      Effect.raceFirst(charge(stream, tally, options.workMs), untilDone(tally, allRead, shown))
+      Effect.raceFirst(charge(stream, run, tally, options.workMs), untilDone(tally, allRead, shown))
     ], { concurrency: "unbounded", discard: true })
     return tally.summary satisfies Summary
   }).pipe(Effect.scoped)
@@ -113,10 +113,11 @@ const lineOf = (message: Message.Delivery): number =>
   Number(Option.getOrThrow(Headers.get(Result.getOrThrow(message.headers), "Line")))
 
 /** Ordered per customer, 64 customers at a time, three attempts per order. */
-const charge = (stream: string, tally: Tally, workMs: number) =>
+const charge = (stream: string, run: string, tally: Tally, workMs: number) =>
   Reader.handle(Orders, {
     stream,
     consumer: "billing",
+    filters: [`sluice-example.${run}.*.placed`],
     lanes: 64,
     // A server that is away for less than this does not give our orders to anybody else.
     ackWait: OUTAGE_MAX,
