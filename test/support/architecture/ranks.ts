@@ -18,7 +18,7 @@ export type Zone =
 
 /** The modules directly in `src/`, by rank. */
 const modules: Partial<Record<Zone, ReadonlyArray<string>>> = {
-  words: ["Subject", "Headers", "Message", "Settlement", "Topic", "Topology", "TransportError", "Metrics", "Tracing"],
+  words: ["Subject", "Headers", "Message", "Settlement", "Topic", "Codec", "Topology", "TransportError", "Metrics", "Tracing"],
   flow: ["Queue", "Spill", "AckPolicy"],
   seam: ["Transport"],
   ends: ["Reader", "Lanes", "Publisher"],
@@ -61,7 +61,7 @@ export const zoneOf = (path: string): Zone | undefined => {
   const [root, first, ...rest] = path.split("/")
   if (root !== "src" || first === undefined) return undefined
   // The private half of the two ends: closed to users as all of internal, but of the rank that it serves.
-  if (first === "internal" && rest[0] === "reader") return "ends"
+  if (first === "internal" && (rest[0] === "reader" || rest[0] === "publisher")) return "ends"
   if (rest.length > 0) return folders[first]
   const name = first.replace(/\.ts$/, "")
   return (Object.keys(modules) as Array<Zone>).find((zone) => modules[zone]?.includes(name))
