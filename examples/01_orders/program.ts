@@ -103,7 +103,8 @@ const subjectOf = (run: string, line: string): string => {
 
 const regionOf = (line: string): string => {
   try {
-    return String((JSON.parse(line) as { readonly region?: unknown } | null)?.region ?? "unknown")
+    const region = (JSON.parse(line) as { readonly region?: unknown } | null)?.region
+    return typeof region === "string" ? region : "unknown"
   } catch {
     return "unknown"
   }
