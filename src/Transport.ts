@@ -147,7 +147,7 @@ export interface Ledger {
   readonly swallowed: number
   /** Settled, but the broker has not confirmed it. */
   readonly unconfirmed: number
-  /** In the queue, with the reader, or waiting for the broker's confirmation. */
+  /** In the queue or with the reader, without a verdict. */
   readonly held: number
 }
 

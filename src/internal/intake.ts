@@ -35,7 +35,11 @@ export const open = (options: Options): Effect.Effect<Intake, TransportError, Sc
     const intake = new Intake(options, clock)
     yield* Effect.addFinalizer(() => intake.close)
     const cadence = Math.min(250, Math.max(20, options.leaseMs / 6))
-    yield* Effect.sync(() => intake.tick()).pipe(Effect.andThen(Effect.sleep(cadence)), Effect.forever, Effect.forkScoped)
+    yield* Effect.sync(() => intake.tick()).pipe(
+      Effect.andThen(Effect.sleep(cadence)),
+      Effect.forever,
+      Effect.forkScoped
+    )
     return intake
   })
 
@@ -148,7 +152,7 @@ export class Intake {
 
   /** The sequences of this stream no longer mean the same messages: everything held is lost. */
   reset(): void {
-    this.counts.lost += this.table.size
+    this.counts.lost += this.#held
     this.#highest = 0
     this.table.reset()
     this.#queue.clear()
@@ -204,7 +208,7 @@ export class Intake {
       if (taken.length > 0) {
         return Effect.succeed(taken as unknown as NonEmptyReadonlyArray<Delivery>)
       }
-      return this.#stopped ? Cause.done() : Effect.andThen(this.#arrived.await, this.#take(max))
+      return this.#stopped ? Cause.done() : Effect.andThen(opened(this.#arrived), this.#take(max))
     })
 
   #takeNow(max: number): Array<Delivery> {
@@ -249,7 +253,7 @@ export class Intake {
         }
         this.#send(entry, settlement)
       }
-      return waits === undefined || open === 0 ? Effect.void : waits.await
+      return waits === undefined || open === 0 ? Effect.void : opened(waits)
     })
 
   #holds(delivery: Delivery): boolean {
@@ -293,7 +297,10 @@ export class Intake {
         }
       }
       this.#verdicts.flush()
-      yield* Effect.timeoutOption(this.#verdicts.idle.await, CLOSE_WITHIN_MS)
+      // When the source is gone, nobody is left to confirm anything.
+      const within = this.#failure === undefined ? CLOSE_WITHIN_MS : 0
+      yield* Effect.timeoutOption(opened(this.#verdicts.idle), within)
+      this.#verdicts.giveUp()
       this.#failure ??= invalid("inlet", "it is closed", "Keep its scope open while it is used.")
     })
   }
@@ -317,10 +324,10 @@ export class Intake {
       return true
     }
     if (entry !== undefined) {
-      if (entry.phase !== "returning") {
+      if (isUndecided(entry)) {
         this.counts.lost++
-        this.#queue.remove(entry)
       }
+      this.#queue.remove(entry)
       this.table.delete(entry)
     }
     const ended = this.table.recall(delivery)
@@ -391,6 +398,22 @@ export class Intake {
   #ledger(): Ledger {
     const { delivered, displaced, lost, returned, settled, swallowed } = this.counts
     const unconfirmed = this.#verdicts.unconfirmed
-    return { delivered, settled, displaced, returned, lost, swallowed, unconfirmed, held: this.table.size }
+    return { delivered, settled, displaced, returned, lost, swallowed, unconfirmed, held: this.#held }
+  }
+
+  /** Deliveries without a verdict. */
+  get #held(): number {
+    const { delivered, displaced, lost, returned, settled } = this.counts
+    return delivered - settled - displaced - returned - lost
   }
 }
+
+// internals
+
+const isUndecided = (entry: Entry): boolean => entry.settlement === undefined && !entry.ackedEarly
+
+/**
+ * Waits until the latch opens. A latch resumes whoever waits for it inside the very call that opens it, and that is the
+ * broker's I/O: what comes next must begin in a turn of its own (I1).
+ */
+const opened = (latch: Latch.Latch): Effect.Effect<void> => Effect.andThen(latch.await, Effect.yieldNow)

@@ -30,7 +30,9 @@ export interface Options {
 /** Refuses a queue that could never work. */
 export const validate = ({ flow, pullBytesMin }: Options): Effect.Effect<void, TransportError> => {
   if (!Number.isInteger(flow.queue.messages) || flow.queue.messages < 1) {
-    return Effect.fail(invalid("queue", `messages must be a whole number from 1, not ${flow.queue.messages}`, "Raise it."))
+    return Effect.fail(
+      invalid("queue", `messages must be a whole number from 1, not ${flow.queue.messages}`, "Raise it.")
+    )
   }
   if (!(flow.queue.bytes >= pullBytesMin)) {
     const problem = `bytes is ${flow.queue.bytes}, but the server's largest message needs ${pullBytesMin}`

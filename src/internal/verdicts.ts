@@ -134,6 +134,18 @@ export class Verdicts {
     }
   }
 
+  /** Waits no longer: what the broker has not confirmed stays unconfirmed. */
+  giveUp(): void {
+    const open = new Set(this.#outbox)
+    for (const batch of this.#sent.values()) {
+      for (const entry of batch.covers) {
+        open.add(entry)
+      }
+    }
+    this.unconfirmed += open.size
+    this.reset()
+  }
+
   reset(): void {
     this.#sent.clear()
     this.#outbox = []

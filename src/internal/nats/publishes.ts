@@ -64,7 +64,9 @@ export class Publishes implements Tenant {
   #bytes = 0
   #last = 0
   #downSince = 0
+  /** Why nothing can be published any more, or not on this connection. */
   #over: Reason | undefined
+  #deaf: Reason | undefined
 
   private constructor(supervisor: Supervisor, inbox: string, window: Window, clock: Clock.Clock) {
     this.#supervisor = supervisor
@@ -88,6 +90,7 @@ export class Publishes implements Tenant {
   }
 
   readonly up = (link: Supervisor["link"]): void => {
+    this.#deaf = undefined
     link.subscribe(`${this.#inbox}.*`, (raw) => this.#acked(raw))
     this.#pump()
   }
@@ -108,7 +111,17 @@ export class Publishes implements Tenant {
   }
 
   readonly denied = (action: "publish" | "subscribe", subject: string): void => {
-    const receipt: Receipt = { _tag: "NotSent", reason: new PermissionDenied({ action, subject }) }
+    const reason = new PermissionDenied({ action, subject })
+    if (subject.startsWith(`${this.#inbox}.`)) {
+      // No confirmation can reach us: what was sent may be stored, and nothing more is sent.
+      this.#deaf = reason
+      for (const [token, pending] of this.#pending) {
+        this.#end(token, pending, { _tag: "Ambiguous", reason })
+      }
+      this.#endUnsent(reason)
+      return
+    }
+    const receipt: Receipt = { _tag: "NotSent", reason }
     for (const [token, pending] of this.#pending) {
       if (pending.batch.messages[pending.index]?.subject === subject) {
         this.#end(token, pending, receipt)
@@ -121,8 +134,9 @@ export class Publishes implements Tenant {
   ): Effect.Effect<NonEmptyReadonlyArray<Receipt>> =>
     Effect.callback((resume) => {
       const receipts: Array<Receipt> = []
-      if (this.#over !== undefined) {
-        const receipt: Receipt = { _tag: "NotSent", reason: this.#over }
+      const hopeless = this.#over ?? this.#deaf
+      if (hopeless !== undefined) {
+        const receipt: Receipt = { _tag: "NotSent", reason: hopeless }
         resume(Effect.succeed(messages.map(() => receipt) as unknown as NonEmptyReadonlyArray<Receipt>))
         return
       }

@@ -35,6 +35,8 @@ export class Requests implements Tenant {
   readonly #inbox: string
   readonly #waiting = new Map<string, Waiting>()
   #last = 0
+  /** Why no answer can reach us on this connection. */
+  #deaf: Reason | undefined
 
   private constructor(supervisor: Supervisor, inbox: string) {
     this.#supervisor = supervisor
@@ -47,6 +49,7 @@ export class Requests implements Tenant {
   }
 
   readonly up = (link: Supervisor["link"]): void => {
+    this.#deaf = undefined
     link.subscribe(`${this.#inbox}.*`, (raw) => this.#answer(raw))
   }
 
@@ -59,7 +62,13 @@ export class Requests implements Tenant {
   }
 
   readonly denied = (action: "publish" | "subscribe", subject: string): void => {
-    this.#endAll((waiting) => waiting.subject === subject, new PermissionDenied({ action, subject }))
+    const reason = new PermissionDenied({ action, subject })
+    if (subject.startsWith(`${this.#inbox}.`)) {
+      this.#deaf = reason
+      this.#endAll(() => true, reason)
+    } else {
+      this.#endAll((waiting) => waiting.subject === subject, reason)
+    }
   }
 
   /** Sends a request and waits for its answer. */
@@ -67,6 +76,10 @@ export class Requests implements Tenant {
     const answer = Effect.callback<Raw, TransportError>((resume) => {
       if (!this.#supervisor.isUp) {
         resume(Effect.fail(because(new Disconnected({ detail: "the connection is being re-established" }))))
+        return
+      }
+      if (this.#deaf !== undefined) {
+        resume(Effect.fail(because(this.#deaf)))
         return
       }
       const reply = `${this.#inbox}.${(++this.#last).toString(36)}`
