@@ -1,7 +1,7 @@
 /**
  * Publishing and reading as streams, in an application of your own, on the transport in memory.
  *
- * `node --conditions=effect-sluice-source examples/03_stream/main.ts`
+ * `npm run example -- examples/03_stream/main.ts`
  */
 import * as AckPolicy from "effect-sluice/AckPolicy"
 import * as Memory from "effect-sluice/layers/Memory"
