@@ -6,19 +6,13 @@
  */
 import type { Delivery } from "../Message.ts"
 import type { Settlement } from "../Settlement.ts"
+import { type Answer, Remembered } from "./remembered.ts"
 
 /**
  * Where an entry stands: waiting in the queue, with the reader, settled but not confirmed by the broker, or given back
  * with a delay that has not passed (the broker still counts it).
  */
 export type Phase = "queued" | "running" | "settled" | "returning"
-
-/** A verdict and where it goes. */
-export interface Answer {
-  /** The address of the newest delivery of this message. */
-  readonly token: string
-  readonly settlement: Settlement | undefined
-}
 
 export interface Entry extends Answer {
   readonly delivery: Delivery
@@ -40,37 +34,20 @@ export interface Entry extends Answer {
   onConfirmed: (() => void) | undefined
 }
 
-interface Remembered extends Answer {
-  readonly timestamp: number
-  readonly at: number
-}
-
-/** How long the end of a message is remembered, in ms: servers write acks down within a fraction of a second. */
-const REMEMBERED_MS = 10_000
-/** A server that was restarted repeats what it forgot; nothing is forgotten here for so long after a new connection. */
-const AFTER_RECONNECT_MS = 60_000
-
 export class InFlight {
   readonly entries = new Map<number, Entry>()
   bytes = 0
   running = 0
   /** What takes up room. */
   counted = 0
-  readonly #recent = new Map<number, Remembered>()
-  #forgetAfter = 0
-  readonly #remembered: number
+  readonly ended: Remembered
 
-  constructor(remembered: number) {
-    this.#remembered = remembered
+  constructor(rememberedMax: number) {
+    this.ended = new Remembered(rememberedMax)
   }
 
   get size(): number {
     return this.entries.size
-  }
-
-  /** How messages ended lately: what a new connection should hear once more. */
-  get recent(): ReadonlyArray<Answer> {
-    return [...this.#recent.values()]
   }
 
   get(sequence: number): Entry | undefined {
@@ -134,7 +111,7 @@ export class InFlight {
    * confirm these verdicts, and nothing must wait for that.
    */
   reconnected(now: number): void {
-    this.#forgetAfter = now + AFTER_RECONNECT_MS
+    this.ended.reconnected(now)
     for (const entry of this.entries.values()) {
       if (entry.phase === "settled") {
         this.uncount(entry)
@@ -142,47 +119,10 @@ export class InFlight {
     }
   }
 
-  /** Keeps in mind how a message ended, for a redelivery that should not have happened. */
-  remember(entry: Entry, settlement: Settlement, now: number): void {
-    const { streamSequence, timestamp } = entry.delivery
-    this.#recent.set(streamSequence, { timestamp, token: entry.token, settlement, at: now })
-    if (this.#recent.size > this.#remembered) {
-      this.#forgetOldest()
-    }
-  }
-
-  forget(now: number): void {
-    if (now < this.#forgetAfter) {
-      return
-    }
-    for (const known of this.#recent.values()) {
-      if (now - known.at < REMEMBERED_MS) {
-        return
-      }
-      this.#forgetOldest()
-    }
-  }
-
-  /**
-   * How this message ended, if it did so lately. The timestamp must agree too: a stream that was deleted and made anew
-   * uses the same sequences for other messages.
-   */
-  recall(delivery: Delivery): Settlement | undefined {
-    const known = this.#recent.get(delivery.streamSequence)
-    return known !== undefined && known.timestamp === delivery.timestamp ? known.settlement : undefined
-  }
-
-  #forgetOldest(): void {
-    for (const oldest of this.#recent.keys()) {
-      this.#recent.delete(oldest)
-      return
-    }
-  }
-
   /** Forgets everything, because the sequences no longer mean the same messages. */
   reset(): void {
     this.entries.clear()
-    this.#recent.clear()
+    this.ended.clear()
     this.bytes = 0
     this.counted = 0
     this.running = 0

@@ -190,7 +190,7 @@ export class Intake {
       }
     }
     if (this.#connected) {
-      this.table.forget(now)
+      this.table.ended.forget(now)
       this.#leases.renew(now)
       this.#verdicts.sendAgain(now)
     }
@@ -330,7 +330,7 @@ export class Intake {
       this.#queue.remove(entry)
       this.table.delete(entry)
     }
-    const ended = this.table.recall(delivery)
+    const ended = this.table.ended.recall(delivery)
     if (ended === undefined) {
       return false
     }
@@ -383,7 +383,7 @@ export class Intake {
   #finish(entry: Entry, settlement: Settlement.Settlement, sentAt: number): void {
     entry.onConfirmed?.()
     if (settlement._tag !== "Nak") {
-      this.table.remember(entry, settlement, this.#now())
+      this.table.ended.add(entry.delivery, entry.token, settlement, this.#now())
     }
     if (entry.ackedEarly && entry.phase !== "settled") {
       entry.settlement = undefined

@@ -4,7 +4,8 @@
  */
 import * as Latch from "effect/Latch"
 import type { Settlement } from "../Settlement.ts"
-import type { Answer, Entry, InFlight } from "./inflight.ts"
+import type { Entry, InFlight } from "./inflight.ts"
+import type { Answer } from "./remembered.ts"
 
 /** Verdicts that go out together. The broker confirms them together, by naming `id`. */
 export interface Batch {
@@ -102,7 +103,7 @@ export class Verdicts {
    */
   connected(): void {
     this.#connected = true
-    const recent = this.#options.table.recent
+    const recent = this.#options.table.ended.answers
     if (recent.length > 0) {
       this.#options.write({ id: NOBODY, entries: recent })
     }

@@ -1,0 +1,50 @@
+/**
+ * Chooses the broker: the only place above the layers that knows one by name.
+ */
+import { Flag } from "effect/cli"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Memory from "../layers/Memory.ts"
+import * as Nats from "../layers/Nats.ts"
+import type { Transport } from "../Transport.ts"
+import { ExitWith } from "./exit.ts"
+import { Stop } from "./stop.ts"
+
+export const server = Flag.String("server").pipe(
+  Flag.withAlias("s"),
+  Flag.withMetavar("URL"),
+  Flag.withDescription("Where NATS listens. Default: NATS_URL, else nats://127.0.0.1:4222"),
+  Flag.optional
+)
+
+/** Everything but the address (credentials, TLS) comes from the environment, also when `--server` is given. */
+const layer = (server: Option.Option<string>, embedded: boolean) =>
+  embedded ? Memory.layer() : Nats.layerConfig.pipe(
+    Layer.provide(Option.match(server, {
+      onNone: () => Layer.empty,
+      onSome: (url) => ConfigProvider.layerAdd(ConfigProvider.fromEnvRecord({ NATS_URL: url }), { asPrimary: true })
+    }))
+  )
+
+/** Connects and then runs. Being told to stop while connecting ends the program there, with `code`. */
+export const connected = <A, E, R>(options: {
+  readonly server: Option.Option<string>
+  readonly embedded?: boolean
+  readonly whenStopped: 0 | 130
+}, effect: Effect.Effect<A, E, R>) =>
+  Effect.scoped(Effect.gen(function*() {
+    const stop = yield* Stop
+    const scope = yield* Scope.Scope
+    const context = yield* Effect.raceFirst(
+      Layer.buildWithScope(layer(options.server, options.embedded ?? false), scope),
+      Effect.andThen(stop.requested, Effect.fail(new ExitWith({ code: options.whenStopped, message: "" })))
+    )
+    return yield* Effect.provideContext(effect, context)
+  })) as Effect.Effect<
+    A,
+    E | ExitWith | Layer.Error<ReturnType<typeof layer>>,
+    Exclude<R, Transport | Scope.Scope> | Stop
+  >

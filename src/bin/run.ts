@@ -1,0 +1,149 @@
+/**
+ * `sluice run`: a module's worker as a program.
+ */
+import * as Cause from "effect/Cause"
+import { Argument, Command, Flag } from "effect/cli"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Stream from "effect/Stream"
+import { Transport } from "../Transport.ts"
+import type { ConnectionStatus } from "../Transport.ts"
+import * as Worker from "../Worker.ts"
+import * as Connect from "./connect.ts"
+import * as Duration from "./duration.ts"
+import { ExitWith, usage } from "./exit.ts"
+import { describe, load } from "./load.ts"
+import * as Logging from "./logging.ts"
+import { write } from "./output.ts"
+import * as Status from "./status.ts"
+import { Stop } from "./stop.ts"
+
+export const run = Command.make("run", {
+  file: Argument.String("file").pipe(
+    Argument.withMetavar("FILE"),
+    Argument.withDescription("A .ts or .js module whose default export is Worker.make({ … })")
+  ),
+  grace: Flag.String("grace").pipe(
+    Flag.filterMap(Duration.parse, (text) => `"${text}" is no duration; write 500ms, 30s or 2m`),
+    Flag.withMetavar("DURATION"),
+    Flag.withDescription("How long running handlers may go on after a signal, for instance 30s. Default: 10s"),
+    Flag.withDefault("10 seconds" as const)
+  ),
+  embedded: Flag.Boolean("embedded").pipe(
+    Flag.withoutNegation,
+    Flag.withDefault(false),
+    Flag.withDescription("Use a broker inside this process, which forgets everything when it ends: for a first try")
+  ),
+  logFormat: Flag.Literals("log-format", ["pretty", "json"]).pipe(
+    Flag.withDescription("How logs and the ledger are written. Default: pretty"),
+    Flag.withDefault("pretty" as const)
+  ),
+  server: Connect.server
+}, ({ embedded, file, grace, logFormat, server }) =>
+  Effect.gen(function*() {
+    const worker = yield* loadWorker(file)
+    yield* Connect.connected(
+      { server, embedded, whenStopped: 0 },
+      runWorker(worker, file, grace, logFormat)
+    )
+  }).pipe(Effect.provide(Logging.layer(logFormat)))).pipe(
+    Command.withDescription(
+      "Run a worker until SIGTERM or SIGINT, then drain: stop pulling, let running handlers finish, hand back the rest, "
+        + "confirm the acks. Prints what became of every message. A second signal ends at once."
+    ),
+    Command.withShortDescription("Run a worker"),
+    Command.withExamples([
+      { command: "sluice run worker.ts", description: "Against NATS_URL, or nats://127.0.0.1:4222" },
+      { command: "sluice run worker.ts --embedded", description: "Without a broker" },
+      {
+        command: "sluice run dist/worker.js --grace 25s --log-format json",
+        description: "In a container that gets 30s"
+      }
+    ])
+  )
+
+/** As far as can be known: what it needs besides a transport was a matter of types. */
+type Runnable = Worker.Worker<unknown>
+
+const loadWorker = (file: string): Effect.Effect<Runnable, ExitWith> =>
+  Effect.flatMap(load(file), (module) => {
+    if (!("default" in module)) {
+      return Effect.fail(usage(`${file}: has no default export; write \`export default Worker.make({ … })\``))
+    }
+    return Worker.isWorker(module["default"])
+      ? Effect.succeed(module["default"] as Runnable)
+      : Effect.fail(usage(
+        `${file}: its default export is ${describe(module["default"])}, not a worker; `
+          + "write `export default Worker.make({ … })`"
+      ))
+  })
+
+const runWorker = (
+  worker: Runnable,
+  file: string,
+  grace: Worker.Options["grace"] & {},
+  format: Logging.Format
+) =>
+  Effect.gen(function*() {
+    const stop = yield* Stop
+    let ledger: (() => Worker.Ledger) | undefined
+    let draining = false
+    const drain = Effect.andThen(
+      stop.requested,
+      Effect.sync(() => {
+        draining = true
+      })
+    )
+    yield* Effect.logInfo(`running ${file}`).pipe(Effect.annotateLogs({ readers: worker.readers.length }))
+    const running = Worker.run(worker, {
+      grace,
+      drain,
+      observe: (current) => {
+        ledger = current
+      }
+    })
+    const status = showStatus(worker.name, () => ledger?.(), () => draining)
+    const exit = yield* Effect.exit(Effect.scoped(Effect.andThen(status, running)))
+    // Also after a failure: what was done is done.
+    if (ledger !== undefined) {
+      yield* write(`${format === "json" ? JSON.stringify(ledger()) : Worker.format(ledger())}\n`)
+    }
+    return yield* Exit.isFailure(exit) ? explainMissing(exit.cause, file) : Effect.void
+  })
+
+/** A module's types are gone when it is loaded, so a service that nobody provides shows only here. */
+const explainMissing = (cause: Cause.Cause<unknown>, file: string): Effect.Effect<never, unknown> => {
+  const defect = cause.reasons.find(Cause.isDieReason)?.defect
+  return defect instanceof Error && defect.message.startsWith("Service not found: ")
+    ? Effect.fail(usage(`${file}: ${defect.message}; provide it with Worker.make({ layer: … })`))
+    : Effect.failCause(cause)
+}
+
+const showStatus = (name: string, ledger: () => Worker.Ledger | undefined, draining: () => boolean) =>
+  Effect.gen(function*() {
+    const transport = yield* Transport
+    let connection = ""
+    yield* Effect.forkScoped(Stream.runForEach(transport.status, (status) =>
+      Effect.sync(() => {
+        connection = connectionText(status)
+      })))
+    const rate = Status.rate(() => performance.now())
+    yield* Status.show(() => {
+      const total = ledger()?.total
+      const finished = total?.finished ?? 0
+      const failed = (total?.failed ?? 0) + (total?.rejected ?? 0)
+      return [
+        draining() ? `${name}: draining` : name,
+        `${Status.count(finished)} done (${Status.count(rate(finished))}/s)`,
+        ...(failed === 0 ? [] : [`${Status.count(failed)} failed`]),
+        connection
+      ].join("  ")
+    })
+  })
+
+const connectionText = (status: ConnectionStatus): string =>
+  status._tag === "Connected"
+    ? status.server
+    : status._tag === "Connecting"
+    ? `connecting, attempt ${status.attempt}`
+    : "closed"

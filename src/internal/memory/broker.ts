@@ -1,0 +1,234 @@
+/**
+ * A broker in memory: streams, consumers, and turns. Whatever a client asks for is done in one of the next turns, never
+ * while it asks; deliveries go out in bursts.
+ */
+import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Result from "effect/Result"
+import type * as Scheduler from "effect/Scheduler"
+import * as Subject from "../../Subject.ts"
+import * as Topology from "../../Topology.ts"
+import type { Receipt } from "../../Transport.ts"
+import {
+  because,
+  ConsumerNotFound,
+  NoResponders,
+  type Reason,
+  Rejected,
+  StreamNotFound,
+  type TransportError
+} from "../../TransportError.ts"
+import { Consumer, type Environment } from "./consumer.ts"
+import * as Rules from "./rules.ts"
+import { type Arriving, Stream } from "./stream.ts"
+import { Timers } from "./timers.ts"
+
+/** How many deliveries go out in one turn, so that no reader keeps everybody else waiting. */
+const BURST = 1_024
+/** How many subjects remember which stream takes them. */
+const ROUTES_MAX = 65_536
+
+export class Broker {
+  readonly maxPayload: number
+  readonly streams = new Map<string, Stream<Consumer>>()
+  readonly #clock: Clock.Clock
+  readonly #dispatcher: Scheduler.SchedulerDispatcher
+  readonly #timers: Timers
+  readonly #environment: Environment
+  /** Which stream takes a subject; `undefined` for none. */
+  readonly #routes = new Map<string, Stream<Consumer> | undefined>()
+  readonly #awake = new Set<Consumer>()
+  #asked: Array<() => void> = []
+  #scheduled = false
+  #closed = false
+  #names = 0
+
+  constructor(options: {
+    readonly clock: Clock.Clock
+    readonly scheduler: Scheduler.Scheduler
+    readonly context: Context.Context<never>
+    readonly maxPayload: number
+  }) {
+    this.maxPayload = options.maxPayload
+    this.#clock = options.clock
+    this.#dispatcher = options.scheduler.makeDispatcher()
+    this.#timers = new Timers(options.clock, options.context)
+    this.#environment = {
+      timers: this.#timers,
+      now: this.now,
+      wake: (consumer) => {
+        this.#awake.add(consumer)
+        this.#schedule()
+      },
+      abandon: (consumer) => this.#end(consumer)
+    }
+  }
+
+  readonly now = (): number => this.#clock.currentTimeMillisUnsafe()
+
+  /** Does something in the next turn. */
+  readonly ask = (task: () => void): void => {
+    this.#asked.push(task)
+    this.#schedule()
+  }
+
+  /** Does something of a client's own soon, in no turn of the broker. */
+  readonly later = (task: () => void): void => {
+    this.#dispatcher.scheduleTask(task, 0)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#timers.close()
+    this.#asked = []
+    this.#awake.clear()
+  }
+
+  // messages
+
+  publish(message: Arriving): Receipt {
+    const stream = this.#route(message.subject)
+    return stream === undefined
+      ? { _tag: "NotSent", reason: new NoResponders({ subject: message.subject }) }
+      : stream.store(message, this.now())
+  }
+
+  // streams
+
+  stream(name: string): Result.Result<Stream<Consumer>, TransportError> {
+    const found = this.streams.get(name)
+    return found === undefined ? fail(new StreamNotFound({ stream: name })) : Result.succeed(found)
+  }
+
+  /** Makes a stream, or finds the one that is there already and differs in nothing. */
+  createStream(wanted: Topology.Stream): Result.Result<void, TransportError> {
+    const others = [...this.streams.values()].map((stream) => stream.config)
+    return Result.flatMap(Rules.stream(wanted, others), (config) => {
+      const existing = this.streams.get(config.name)
+      if (existing !== undefined) {
+        return Topology.streamDifferences(config, existing.config).length === 0
+          ? Result.succeed(undefined)
+          : rejected("create stream", 10_058, "stream name already in use with a different configuration")
+      }
+      this.streams.set(config.name, new Stream(config, this.#timers))
+      this.#routes.clear()
+      return Result.succeed(undefined)
+    })
+  }
+
+  deleteStream(name: string): Result.Result<void, TransportError> {
+    return Result.map(this.stream(name), (stream) => {
+      this.streams.delete(name)
+      this.#routes.clear()
+      for (const consumer of [...stream.consumers.values()]) {
+        this.#end(consumer)
+      }
+    })
+  }
+
+  // consumers
+
+  consumer(stream: string, name: string): Result.Result<Consumer, TransportError> {
+    return Result.flatMap(this.stream(stream), (found) => {
+      const consumer = found.consumers.get(name)
+      return consumer === undefined
+        ? fail(new ConsumerNotFound({ stream, consumer: name }))
+        : Result.succeed(consumer)
+    })
+  }
+
+  /** Makes a consumer, or finds the one that is there already and differs in nothing. */
+  createConsumer(streamName: string, wanted: Topology.Consumer): Result.Result<Consumer, TransportError> {
+    return Result.flatMap(this.stream(streamName), (stream) => {
+      const others = [...stream.consumers.values()].map((consumer) => consumer.config)
+      return Result.flatMap(Rules.consumer(wanted, stream.config, others), (config) => {
+        const existing = stream.consumers.get(config.name)
+        if (existing !== undefined) {
+          return isSame(config, existing.config)
+            ? Result.succeed(existing)
+            : rejected("create consumer", 10_148, "consumer already exists")
+        }
+        const consumer = new Consumer(config, stream, this.#environment)
+        stream.follow(config.name, consumer)
+        return Result.succeed(consumer)
+      })
+    })
+  }
+
+  deleteConsumer(stream: string, name: string): Result.Result<void, TransportError> {
+    return Result.map(this.consumer(stream, name), (consumer) => this.#end(consumer))
+  }
+
+  /** A name for a consumer that nobody else will ask for. */
+  freshName(): string {
+    return `sluice_${++this.#names}`
+  }
+
+  // internals
+
+  #end(consumer: Consumer): void {
+    if (consumer.stream.consumers.get(consumer.config.name) !== consumer) {
+      return
+    }
+    consumer.end()
+    consumer.stream.unfollow(consumer.config.name)
+    this.#awake.delete(consumer)
+    for (const puller of [...consumer.pullers]) {
+      this.ask(() => puller.lost(consumer))
+    }
+  }
+
+  #route(subject: string): Stream<Consumer> | undefined {
+    const known = this.#routes.get(subject)
+    if (known !== undefined || this.#routes.has(subject)) {
+      return known
+    }
+    let found: Stream<Consumer> | undefined
+    for (const stream of this.streams.values()) {
+      if (stream.config.subjects.some((pattern) => Subject.matches(pattern as Subject.Pattern, subject))) {
+        found = stream
+      }
+    }
+    if (this.#routes.size >= ROUTES_MAX) {
+      this.#routes.clear()
+    }
+    this.#routes.set(subject, found)
+    return found
+  }
+
+  #schedule(): void {
+    if (!this.#scheduled && !this.#closed) {
+      this.#scheduled = true
+      this.#dispatcher.scheduleTask(this.#turn, 0)
+    }
+  }
+
+  readonly #turn = (): void => {
+    this.#scheduled = false
+    const asked = this.#asked
+    this.#asked = []
+    for (const task of asked) {
+      task()
+    }
+    for (const consumer of [...this.#awake]) {
+      this.#awake.delete(consumer)
+      if (consumer.pump(BURST)) {
+        this.#awake.add(consumer)
+      }
+    }
+    if (this.#asked.length > 0 || this.#awake.size > 0) {
+      this.#schedule()
+    }
+  }
+}
+
+// internals
+
+const fail = (reason: Reason): Result.Result<never, TransportError> => Result.fail(because(reason))
+
+const rejected = (operation: string, code: number, detail: string): Result.Result<never, TransportError> =>
+  fail(new Rejected({ operation, code, detail, transient: false }))
+
+const isSame = (wanted: Topology.Consumer, actual: Topology.Consumer): boolean =>
+  Topology.consumerDifferences(wanted, actual).length === 0
+  && JSON.stringify(wanted.start) === JSON.stringify(actual.start)

@@ -1,0 +1,192 @@
+/** A client of a broker in memory: a transport, and the connection that a test can cut. */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
+import * as Headers from "../../Headers.ts"
+import type { Outgoing } from "../../Message.ts"
+import type { Capabilities, ConnectionStatus, Receipt, TopologyAdmin, Transport } from "../../Transport.ts"
+import {
+  because,
+  Closed,
+  Disconnected,
+  Invalid,
+  PayloadTooLarge,
+  type Reason,
+  type TransportError
+} from "../../TransportError.ts"
+import type { Broker } from "./broker.ts"
+import { type Home, open, type Reading } from "./reading.ts"
+
+export class Client implements Home {
+  readonly broker: Broker
+  readonly readings = new Set<Reading>()
+  readonly status: SubscriptionRef.SubscriptionRef<ConnectionStatus>
+  #state: "connected" | "disconnected" | "closed" = "connected"
+
+  constructor(broker: Broker, status: SubscriptionRef.SubscriptionRef<ConnectionStatus>) {
+    this.broker = broker
+    this.status = status
+  }
+
+  static readonly make = (broker: Broker): Effect.Effect<Client, never, Scope.Scope> =>
+    Effect.gen(function*() {
+      const client = new Client(broker, yield* SubscriptionRef.make<ConnectionStatus>(connected))
+      yield* Effect.addFinalizer(() => client.close)
+      return client
+    })
+
+  get isConnected(): boolean {
+    return this.#state === "connected"
+  }
+
+  get transport(): Transport["Service"] {
+    return {
+      capabilities: Effect.succeed(capabilitiesOf(this.broker)),
+      status: Stream.takeUntil(SubscriptionRef.changes(this.status), (status) => status._tag === "Closed"),
+      publish: (batch) => Effect.suspend(() => this.#publish(batch)),
+      open: (source, flow) => Effect.andThen(this.#checked, open(this, source, flow)),
+      topology: Option.some(this.#admin)
+    }
+  }
+
+  get disconnect(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.#state !== "connected") {
+        return Effect.void
+      }
+      this.#state = "disconnected"
+      for (const reading of this.readings) {
+        reading.down()
+      }
+      return SubscriptionRef.set(this.status, { _tag: "Connecting", attempt: 1, reason: Option.some(cut) })
+    })
+  }
+
+  get reconnect(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.#state !== "disconnected") {
+        return Effect.void
+      }
+      this.#state = "connected"
+      for (const reading of [...this.readings]) {
+        reading.up()
+      }
+      return SubscriptionRef.set(this.status, connected)
+    })
+  }
+
+  get close(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#state = "closed"
+      for (const reading of [...this.readings]) {
+        reading.closed()
+      }
+      return SubscriptionRef.set(this.status, { _tag: "Closed", reason: Option.none() })
+    })
+  }
+
+  // internals
+
+  get #checked(): Effect.Effect<void, TransportError> {
+    return Effect.suspend(() => {
+      switch (this.#state) {
+        case "connected":
+          return Effect.void
+        case "disconnected":
+          return Effect.fail(because(cut))
+        case "closed":
+          return Effect.fail(because(new Closed()))
+      }
+    })
+  }
+
+  #publish(
+    batch: NonEmptyReadonlyArray<Outgoing>
+  ): Effect.Effect<NonEmptyReadonlyArray<Receipt>, TransportError> {
+    if (this.#state === "closed") {
+      return Effect.fail(because(new Closed()))
+    }
+    const receipts = batch.map((message) => this.#publishOne(message))
+    return Effect.succeed(receipts as unknown as NonEmptyReadonlyArray<Receipt>)
+  }
+
+  #publishOne(message: Outgoing): Receipt {
+    const { expect, id, payload, subject } = message
+    if (this.#state !== "connected") {
+      return { _tag: "NotSent", reason: cut }
+    }
+    if (!SENDABLE.test(subject) || /[\r\n\0]/.test(id)) {
+      return { _tag: "NotSent", reason: unsendable }
+    }
+    const headers = encodeHeaders(message)
+    const bytes = headers.length + payload.length
+    const limit = this.broker.maxPayload
+    return bytes > limit
+      ? { _tag: "NotSent", reason: new PayloadTooLarge({ subject, bytes, limit }) }
+      : this.broker.publish({ subject, headers, payload: payload.slice(), id, expect })
+  }
+
+  /** Answers as the broker does; cut off from it there are no answers. */
+  get #admin(): TopologyAdmin {
+    const { broker } = this
+    const ask = <A>(run: () => Result.Result<A, TransportError>): Effect.Effect<A, TransportError> =>
+      Effect.andThen(this.#checked, Effect.suspend(() => Effect.fromResult(run())))
+    const find = <A>(reason: Reason["_tag"], run: () => Result.Result<A, TransportError>) =>
+      ask(run).pipe(
+        Effect.map(Option.some),
+        Effect.catchIf((error) => error.reason._tag === reason, () => Effect.succeed(Option.none<A>()))
+      )
+    return {
+      describeStream: (name) => find("StreamNotFound", () => Result.map(broker.stream(name), (stream) => stream.info)),
+      createStream: (stream) => ask(() => broker.createStream(stream)),
+      deleteStream: (name) => ask(() => broker.deleteStream(name)),
+      describeConsumer: (stream, name) =>
+        find("ConsumerNotFound", () => Result.map(broker.consumer(stream, name), (consumer) => consumer.info)),
+      createConsumer: (stream, consumer) => Effect.asVoid(ask(() => broker.createConsumer(stream, consumer))),
+      deleteConsumer: (stream, name) => ask(() => broker.deleteConsumer(stream, name))
+    }
+  }
+}
+
+// internals
+
+/** What a subject of a message may be, at the server's gate. */
+const SENDABLE = /^[^\s\0*>]{1,255}$/
+
+const connected: ConnectionStatus = { _tag: "Connected", server: "memory" }
+
+const cut: Reason = new Disconnected({ detail: "the connection was cut" })
+
+const unsendable: Reason = new Invalid({
+  what: "publish",
+  problem: "the subject or the message id has characters that must not go on the wire, or is too long",
+  hint: "Build subjects with Subject or Topic."
+})
+
+const capabilitiesOf = (broker: Broker): Capabilities => ({
+  broker: "memory",
+  persistent: false,
+  filterSubjects: true,
+  metadata: false,
+  termReason: false,
+  maxPayload: broker.maxPayload
+})
+
+/** The headers as they travel: the message id and what is expected of the stream are among them. */
+const encodeHeaders = ({ expect, headers, id }: Outgoing): Uint8Array => {
+  let all = Headers.set(headers, "Nats-Msg-Id", id)
+  if (expect?.stream !== undefined) {
+    all = Headers.set(all, "Nats-Expected-Stream", expect.stream)
+  }
+  if (expect?.lastSequence !== undefined) {
+    all = Headers.set(all, "Nats-Expected-Last-Sequence", String(expect.lastSequence))
+  }
+  if (expect?.lastSubjectSequence !== undefined) {
+    all = Headers.set(all, "Nats-Expected-Last-Subject-Sequence", String(expect.lastSubjectSequence))
+  }
+  return Headers.encode(all)
+}

@@ -1,0 +1,267 @@
+/** Reads one consumer: the memory side of an intake. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import { Delivery } from "../../Message.ts"
+import * as Topology from "../../Topology.ts"
+import type { Flow, Inlet, Source } from "../../Transport.ts"
+import { because, Closed, Conflict, ConsumerNotFound, invalid, type TransportError } from "../../TransportError.ts"
+import type { Entry } from "../inflight.ts"
+import * as Intake from "../intake.ts"
+import type { Port } from "../port.ts"
+import type { Answer } from "../remembered.ts"
+import type { Batch } from "../verdicts.ts"
+import type { Broker } from "./broker.ts"
+import { ACK_ADDRESS_BYTES, type Consumer, type Puller } from "./consumer.ts"
+import type { Stored } from "./log.ts"
+
+/** The client that a reading belongs to: it may be cut off from the broker. */
+export interface Home {
+  readonly broker: Broker
+  readonly isConnected: boolean
+  readonly readings: Set<Reading>
+}
+
+const EPHEMERAL_ACK_WAIT_MS = 30_000
+const EPHEMERAL_INACTIVE_MS = 5 * 60_000
+/** What a pull must allow for besides the largest message: subject and ack address. */
+const PULL_OVERHEAD_BYTES = 1_024
+
+export const open = (
+  home: Home,
+  source: Source,
+  flow: Flow
+): Effect.Effect<Inlet, TransportError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const want = wanted(home.broker, source)
+    const consumer = yield* Effect.fromResult(ensure(home.broker, want, want.create))
+    yield* checkAcks(source, flow, consumer)
+    const reading = new Reading(home, source, consumer)
+    yield* Effect.addFinalizer(() => Effect.sync(() => reading.leave()))
+    const { ack, ackWaitMs } = consumer.config
+    const intake = yield* Intake.open({
+      flow,
+      port: reading,
+      leaseMs: ack === "none" ? Number.POSITIVE_INFINITY : ackWaitMs,
+      pullBytesMin: home.broker.maxPayload + PULL_OVERHEAD_BYTES,
+      defer: home.broker.later
+    })
+    reading.enter(intake)
+    return intake.inlet
+  })
+
+export class Reading implements Port, Puller {
+  readonly #home: Home
+  readonly #source: Source
+  #consumer: Consumer
+  #intake!: Intake.Intake
+  /** Everything before this was answered, or passed over, before this reading began. */
+  readonly #from: number
+
+  constructor(home: Home, source: Source, consumer: Consumer) {
+    this.#home = home
+    this.#source = source
+    this.#consumer = consumer
+    const { ackFloor, ackPending, delivered } = consumer.info
+    this.#from = (ackPending === 0 ? delivered : ackFloor) + 1
+  }
+
+  /** The reading begins. */
+  enter(intake: Intake.Intake): void {
+    this.#intake = intake
+    this.#home.readings.add(this)
+    this.#consumer.pullers.add(this)
+    intake.connected()
+  }
+
+  /** The reading is over. A consumer that nobody else can use is not left behind. */
+  leave(): void {
+    this.#home.readings.delete(this)
+    this.#consumer.pullers.delete(this)
+    this.#consumer.withdraw(this)
+    if (this.#source._tag !== "durable" && this.#home.isConnected) {
+      this.#home.broker.deleteConsumer(this.#source.stream, this.#consumer.config.name)
+    }
+  }
+
+  // the connection's side
+
+  readonly up = (): void => {
+    if (this.#isGone) {
+      this.#replace()
+    } else {
+      this.#intake.connected()
+    }
+  }
+
+  readonly down = (): void => {
+    this.#consumer.withdraw(this)
+    this.#intake.disconnected()
+  }
+
+  readonly closed = (): void => {
+    this.#consumer.withdraw(this)
+    this.#intake.reset()
+    this.#intake.fail(because(new Closed()))
+  }
+
+  // the broker's side
+
+  readonly deliver = (message: Stored, consumerSequence: number, deliveryCount: number, pending: number): void => {
+    const delivery = new Delivery({
+      subject: message.subject.name,
+      // A copy: what a handler does to it must not be done to the stored one.
+      payload: message.payload.slice(),
+      headerBytes: message.headers,
+      stream: this.#source.stream,
+      consumer: this.#consumer.config.name,
+      streamSequence: message.sequence,
+      consumerSequence,
+      deliveryCount,
+      timestamp: message.timestamp,
+      pending,
+      overheadBytes: ACK_ADDRESS_BYTES
+    })
+    this.#intake.deliver(delivery, `${message.sequence}.${consumerSequence}`)
+  }
+
+  readonly returned = (messages: number, bytes: number): void => {
+    this.#intake.returned(messages, bytes)
+    if (messages > 0) {
+      this.#intake.pullMore()
+    }
+  }
+
+  readonly lost = (consumer: Consumer): void => {
+    const isMine = consumer === this.#consumer && this.#home.readings.has(this)
+    if (isMine && this.#home.isConnected) {
+      this.#replace()
+    }
+  }
+
+  // the intake's side
+
+  readonly pull = (messages: number, bytes: number): void => {
+    this.#consumer.pull(this, messages, bytes)
+  }
+
+  readonly settle = (batch: Batch): void => {
+    this.#home.broker.ask(() => {
+      if (!this.#home.isConnected || this.#isGone) {
+        return
+      }
+      for (const answer of batch.entries) {
+        this.#answer(answer)
+      }
+      this.#intake.confirmed(batch.id)
+    })
+  }
+
+  readonly extend = (entries: ReadonlyArray<Entry>): void => {
+    this.#home.broker.ask(() => {
+      for (const entry of entries) {
+        if (this.#home.isConnected) {
+          this.#consumer.extend(entry.delivery.streamSequence)
+        }
+      }
+    })
+  }
+
+  get stop(): Effect.Effect<void> {
+    return Effect.sync(() => this.#consumer.withdraw(this))
+  }
+
+  // internals
+
+  get #isGone(): boolean {
+    const { broker } = this.#home
+    return Option.getOrUndefined(Result.getSuccess(broker.consumer(this.#source.stream, this.#consumer.config.name)))
+      !== this.#consumer
+  }
+
+  #answer({ settlement, token }: Answer): void {
+    if (settlement === undefined || this.#source._tag === "ordered") {
+      return
+    }
+    const dot = token.indexOf(".")
+    const sequence = Number(token.slice(0, dot))
+    const consumerSequence = Number(token.slice(dot + 1))
+    if (settlement._tag === "Nak") {
+      this.#consumer.nak(sequence, settlement.delayMs)
+    } else {
+      this.#consumer.ack(sequence, consumerSequence)
+    }
+  }
+
+  /** The consumer is gone: ours is made anew where reading stopped, any other ends the reading. */
+  #replace(): void {
+    this.#consumer.pullers.delete(this)
+    const at = Math.max(this.#from, this.#intake.resumeAt())
+    const want = wanted(this.#home.broker, this.#source)
+    const create = Option.map(want.create, (consumer): Topology.Consumer => ({
+      ...consumer,
+      start: at > 1 ? { _tag: "sequence", sequence: at } : consumer.start
+    }))
+    const made = ensure(this.#home.broker, want, create)
+    if (Result.isFailure(made)) {
+      this.#intake.fail(made.failure)
+      return
+    }
+    this.#consumer = made.success
+    this.#consumer.pullers.add(this)
+    this.#intake.connected()
+  }
+}
+
+// internals
+
+/** The consumer's name, and what to make where it is ours; `None` where it is only bound. */
+const wanted = (broker: Broker, source: Source): {
+  readonly stream: string
+  readonly consumer: string
+  readonly create: Option.Option<Topology.Consumer>
+} => {
+  if (source._tag === "durable") {
+    return source
+  }
+  const create = Topology.consumer(broker.freshName(), {
+    filters: source.filters,
+    start: source.start,
+    ack: source._tag === "ordered" ? "none" : "explicit",
+    ackWait: EPHEMERAL_ACK_WAIT_MS,
+    inactiveThreshold: EPHEMERAL_INACTIVE_MS
+  })
+  return { stream: source.stream, consumer: create.name, create: Option.some(create) }
+}
+
+/** Finds, compares or makes the consumer that a source asks for. */
+const ensure = (
+  broker: Broker,
+  { consumer: name, stream }: { readonly stream: string; readonly consumer: string },
+  want: Option.Option<Topology.Consumer>
+): Result.Result<Consumer, TransportError> =>
+  Result.flatMap(broker.stream(stream), ({ consumers }) => {
+    const existing = consumers.get(name)
+    if (Option.isNone(want)) {
+      return existing === undefined
+        ? Result.fail(because(new ConsumerNotFound({ stream, consumer: name })))
+        : Result.succeed(existing)
+    }
+    if (existing === undefined) {
+      return broker.createConsumer(stream, { ...want.value, name })
+    }
+    const differences = Topology.consumerDifferences(want.value, existing.config)
+    return differences.length === 0
+      ? Result.succeed(existing)
+      : Result.fail(because(new Conflict({ what: `consumer "${name}" of stream "${stream}"`, differences })))
+  })
+
+/** One ack for a prefix needs `ack: "all"`; everything else would settle more than it means to under it. */
+const checkAcks = (source: Source, flow: Flow, { config }: Consumer): Effect.Effect<void, TransportError> => {
+  const needs = source._tag === "ordered" ? "none" : flow.ack._tag === "upTo" ? "all" : "explicit"
+  const problem = `the consumer has ack_policy "${config.ack}", but the ack policy "${flow.ack._tag}" needs "${needs}"`
+  return config.ack === needs
+    ? Effect.void
+    : Effect.fail(invalid(`consumer "${config.name}"`, problem, "Change one of the two."))
+}

@@ -1,0 +1,185 @@
+/**
+ * One handler per message, in lanes.
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
+import type * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Lanes from "../../Lanes.ts"
+import type { Delivery } from "../../Message.ts"
+import * as Settlement from "../../Settlement.ts"
+import type * as Topic from "../../Topic.ts"
+import type { Transport } from "../../Transport.ts"
+import type { TransportError } from "../../TransportError.ts"
+import { type RetryOptions, TimeBudgetExceeded } from "./options.ts"
+import { Item, Outcomes, toItem } from "./outcome.ts"
+import type { Plan } from "./plan.ts"
+import { open, type Session } from "./session.ts"
+import type { Tally } from "./tally.ts"
+
+export interface Work<P, A, R> {
+  readonly topic: Topic.Topic<P, A>
+  readonly plan: Plan
+  readonly tally: Tally
+  readonly draining: Effect.Effect<void>
+  readonly lanes: number
+  readonly retrying: RetryOptions<R> & { readonly retry?: Schedule.Schedule<unknown, never> | undefined }
+  readonly handler: (value: A, message: Delivery, attempt: number) => Effect.Effect<unknown, unknown, R>
+}
+
+/** Opens the source and works on it until it is drained or ends. */
+export const run = <P, A, R>(work: Work<P, A, R>): Effect.Effect<void, TransportError, R | Transport> =>
+  Effect.scoped(Effect.gen(function*() {
+    const session = yield* open(work.plan, work.tally)
+    const outcomes = new Outcomes(session, work.retrying)
+    const runner = new Runner(work, session, outcomes, yield* Clock.Clock)
+    const lanes = yield* Lanes.make<Item<A>, R>({
+      lanes: work.lanes,
+      capacity: work.plan.capacity,
+      key: (item) => item.key,
+      run: (item, now) => runner.run(item, now),
+      handBack: (items, begun) => outcomes.handBack(items, begun),
+      budget: { millis: work.plan.timeBudgetMs, exceeded: (item) => runner.exceeded(item) }
+    })
+    yield* drainWhenAsked(work, session, outcomes, lanes)
+    const ended = yield* Effect.exit(feed(work.topic, session, outcomes, lanes))
+    if (Exit.isFailure(ended)) {
+      if (work.plan.onError === "raise" || !Cause.hasFails(ended.cause)) {
+        return yield* ended
+      }
+      session.draining = true
+      yield* outcomes.handBack(lanes.withdraw(), false)
+    }
+    yield* lanes.awaitEmpty
+    yield* session.flush
+    return yield* ended
+  }))
+
+/** Takes what there is room for and deals it out, until there is nothing more to take. */
+const feed = <P, A, R>(
+  topic: Topic.Topic<P, A>,
+  session: Session,
+  outcomes: Outcomes<R>,
+  lanes: Lanes.Lanes<Item<A>>
+): Effect.Effect<void, TransportError> =>
+  Effect.gen(function*() {
+    while (true) {
+      yield* lanes.awaitRoom
+      const chunk: NonEmptyReadonlyArray<Delivery> = yield* session.inlet.take(lanes.room())
+      const items: Array<Item<A>> = []
+      const late: Array<Item<A>> = []
+      for (const delivery of chunk) {
+        const item = toItem(topic, delivery)
+        const goesBack = session.draining && !session.plan.acksOnEnqueue(delivery.subject)
+        ;(goesBack ? late : items).push(item)
+      }
+      lanes.offerUnsafe(items)
+      if (late.length > 0) {
+        yield* outcomes.handBack(late, false)
+      }
+      session.tally.sync()
+    }
+  }).pipe(Pull.catchDone(() => Effect.void))
+
+/**
+ * Draining, as steps: 1. what has not begun is handed back, and nothing more begins; 2. the inlet stops pulling and
+ * hands back its queue, so that `feed` ends; 3. what runs finishes. What was acknowledged on enqueue is worked off,
+ * because nobody else would get it.
+ */
+const drainWhenAsked = <P, A, R>(
+  work: Work<P, A, R>,
+  session: Session,
+  outcomes: Outcomes<R>,
+  lanes: Lanes.Lanes<Item<A>>
+): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    yield* work.draining
+    session.draining = true
+    const waiting = lanes.withdraw((item) => !work.plan.acksOnEnqueue(item.delivery.subject))
+    yield* outcomes.handBack(waiting, false)
+    yield* session.inlet.stop
+  }).pipe(Effect.forkScoped({ startImmediately: true }), Effect.asVoid)
+
+/** Runs the handler on one item, and says what the lane does next. */
+class Runner<P, A, R> {
+  readonly #work: Work<P, A, R>
+  readonly #session: Session
+  readonly #outcomes: Outcomes<R>
+  readonly #clock: Clock.Clock
+
+  constructor(work: Work<P, A, R>, session: Session, outcomes: Outcomes<R>, clock: Clock.Clock) {
+    this.#work = work
+    this.#session = session
+    this.#outcomes = outcomes
+    this.#clock = clock
+  }
+
+  run(item: Item<A>, now: number): Effect.Effect<Lanes.Step, never, R> {
+    if (!this.#session.inlet.holds(item.delivery)) {
+      // Its lease is lost, and counted so: somebody else gets the message.
+      item.phase = "settled"
+      return next
+    }
+    if (Result.isFailure(item.value)) {
+      return Effect.andThen(this.#outcomes.undecodable(item, item.value.failure), next)
+    }
+    item.phase = "running"
+    item.startedAt = now
+    return Effect.matchCauseEffect(this.#call(item, item.value.success), {
+      onFailure: (cause) => this.#failed(item, cause),
+      onSuccess: () => {
+        this.#observe(item)
+        const settled = this.#outcomes.succeeded(item)
+        return this.#work.plan.confirmed ? Effect.andThen(settled, next) : next
+      }
+    })
+  }
+
+  /** The lane interrupted what ran, because its time was over. */
+  exceeded(item: Item<A>): Effect.Effect<Lanes.Step, never, R> {
+    const cause = Cause.fail(new TimeBudgetExceeded({ millis: this.#work.plan.timeBudgetMs }))
+    switch (item.phase) {
+      case "running":
+        return this.#failed(item, cause)
+      case "givingUp":
+        return Effect.andThen(this.#outcomes.keep(item, "TimeBudgetExceeded", cause), next)
+      default:
+        return next
+    }
+  }
+
+  #call(item: Item<A>, value: A): Effect.Effect<unknown, unknown, R> {
+    try {
+      return this.#work.handler(value, item.delivery, item.attempt)
+    } catch (defect) {
+      return Effect.die(defect)
+    }
+  }
+
+  #failed(item: Item<A>, cause: Cause.Cause<unknown>): Effect.Effect<Lanes.Step, never, R> {
+    this.#observe(item)
+    return Effect.flatMap(this.#outcomes.failed(item, cause), (delay) => {
+      if (delay === "givenUp") {
+        return next
+      }
+      // Waiting here keeps the key's order, but holds the message: not for long, and not while shutting down.
+      if (item.key === undefined || delay > this.#work.plan.timeBudgetMs || this.#session.draining) {
+        return Effect.andThen(this.#outcomes.settle(item, Settlement.nak(delay)), next)
+      }
+      item.retries++
+      item.phase = "waiting"
+      return Effect.succeed(Lanes.park(delay))
+    })
+  }
+
+  #observe(item: Item<A>): void {
+    this.#session.tally.ran((this.#clock.currentTimeMillisUnsafe() - item.startedAt) / 1_000)
+  }
+}
+
+const next = Effect.succeed(Lanes.done)

@@ -1,0 +1,193 @@
+/**
+ * What a reader is told, and what it tells: the types that `Reader` publishes.
+ */
+import type * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type * as Message from "../../Message.ts"
+import type * as Queue from "../../Queue.ts"
+import type * as Topology from "../../Topology.ts"
+
+/**
+ * A consumer of this reader alone, that disappears with it. Explicit acks; a connection that breaks goes on where it
+ * stopped, a process that ends does not.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Ephemeral {
+  readonly _tag: "ephemeral"
+  readonly start: Topology.ConsumerStart
+}
+
+/**
+ * Exactly the stream's messages, in order, once, without acks: for building state in memory. What fails is not
+ * delivered again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Ordered {
+  readonly _tag: "ordered"
+  readonly start: Topology.ConsumerStart
+}
+
+/**
+ * What every reader needs to know.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** The stream to read. */
+  readonly stream: string
+  /**
+   * A name, for a durable consumer whose place the broker keeps; all readers of one name share its messages. Or
+   * `Reader.ephemeral()`, or `Reader.ordered()`.
+   */
+  readonly consumer: string | Ephemeral | Ordered
+  /**
+   * `true`: the durable consumer is somebody else's; it is used as it is, and its absence is `ConsumerNotFound`.
+   * Default `false`: the reader owns it, makes it when it is missing, and makes it again when it disappears.
+   */
+  readonly bind?: boolean
+  /** Which subjects of the stream. Default: the topic's pattern. */
+  readonly filters?: ReadonlyArray<string>
+  /** Where a durable consumer begins when it is made. Default: at the stream's first message. */
+  readonly start?: Topology.ConsumerStart
+  /** How long the broker waits for a sign of life before it delivers again. Default 30 seconds; renewed by itself. */
+  readonly ackWait?: Duration.Input
+  /** How many deliveries may be unanswered over all replicas. Default 20,000. */
+  readonly maxAckPending?: number
+  /**
+   * How often the broker delivers a message at most. Default -1, without limit: the reader decides when to give up. A
+   * limit below `maxAttempts` is refused, because a message that reaches it disappears without a word.
+   */
+  readonly maxDeliver?: number
+  /** How much may wait, and what happens when that is full. Default `Queue.suspend()`. */
+  readonly queue?: Queue.Settings
+  /**
+   * How long one message may take. Default 15 minutes. A handler is interrupted when its time is over, and that counts
+   * as a failure; a delivery settled by hand is lost to the broker then, which delivers it again.
+   */
+  readonly timeBudget?: Duration.Input
+  /**
+   * What happens when the source fails. Default `"raise"`: the reader fails. `"finish"`: it logs and ends. `"wait"`: it
+   * lets what has begun finish and opens again, after 100 ms, doubled each time up to 5 s, for as long as it takes.
+   */
+  readonly onError?: "raise" | "finish" | "wait"
+}
+
+/**
+ * A handler threw, or ended in a defect.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Defect extends Data.TaggedClass("Defect")<{ readonly defect: unknown }> {}
+
+/**
+ * A handler took longer than its time budget and was interrupted.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TimeBudgetExceeded extends Schema.TaggedError<TimeBudgetExceeded>()("TimeBudgetExceeded", {
+  millis: Schema.Number
+}) {
+  override get message(): string {
+    return `interrupted after its time budget of ${this.millis} ms`
+  }
+}
+
+/**
+ * Why a message is given up.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Failure {
+  readonly _tag: "Undecodable" | "Failed" | "Defect" | "TimeBudgetExceeded"
+  /** The tag of the error, or of the failure where the error has none. It carries no data, and may be logged. */
+  readonly reason: string
+  /** What happened, as it was: the `DecodeError`, the handler's error, the defect, the `TimeBudgetExceeded`. */
+  readonly cause: Cause.Cause<unknown>
+  /** How often it was tried, here and elsewhere. */
+  readonly attempts: number
+}
+
+/**
+ * When a message is tried again, and what happens when it is given up.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryOptions<R> {
+  /** How often a message is tried at most, over all processes. Default 5. */
+  readonly maxAttempts?: number
+  /**
+   * Runs before a message is given up: the place to keep it elsewhere. While it fails, the message is kept and comes
+   * back later.
+   */
+  readonly onGiveUp?: (failure: Failure, message: Message.Delivery) => Effect.Effect<unknown, unknown, R>
+}
+
+/**
+ * When a message is tried again: the schedule's n-th delay after the n-th attempt. Its input is the handler's error, a
+ * `TimeBudgetExceeded`, or a `Defect`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RetrySchedule<E> = Schedule.Schedule<unknown, E | TimeBudgetExceeded | Defect>
+
+/**
+ * What became of everything that a reader was given:
+ *
+ * delivered = finished + returned + abandoned + lost + displaced + what it still holds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Ledger {
+  /** Deliveries taken in; a redelivery of something still held is not counted again. */
+  readonly delivered: number
+  /** Settled by an outcome: success, giving up, or a retry by way of the broker. */
+  readonly finished: number
+  /** Handed back before a handler began, or while a retry was pending. */
+  readonly returned: number
+  /** Their handler was interrupted with the reader; handed back, except what was acknowledged on enqueue. */
+  readonly abandoned: number
+  /** Their lease ran out before they were settled; the broker delivers them again. */
+  readonly lost: number
+  /** Redeliveries of something held or done, answered without running it twice. */
+  readonly swallowed: number
+  /** Displaced by the queue's strategy, and settled as it says. */
+  readonly displaced: number
+  /** Settled, but the broker has not confirmed it. */
+  readonly unconfirmed: number
+  /** Handlers that succeeded. */
+  readonly processed: number
+  /** Failures after which the message was or will be tried again. A message may be counted more than once. */
+  readonly retried: number
+  /** Undecodable messages, and those that a batch handler refused, given up. */
+  readonly rejected: number
+  /** Messages given up after their last attempt. */
+  readonly failed: number
+}
+
+/**
+ * How somebody above the readers, such as a worker, stops them and follows what they do.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Control {
+  /** Completes when readers shall drain: take in nothing more, let what has begun finish, hand back the rest, end. */
+  readonly draining: Effect.Effect<void>
+  /** Called once by each reader when it begins. */
+  readonly register: (reader: { readonly name: string; readonly ledger: () => Ledger }) => void
+}

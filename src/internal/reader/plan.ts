@@ -1,0 +1,132 @@
+/**
+ * Turns options into what the transport is asked for, and refuses what cannot work before anything is opened.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as AckPolicy from "../../AckPolicy.ts"
+import type * as Metrics from "../../Metrics.ts"
+import * as Queue from "../../Queue.ts"
+import * as Topology from "../../Topology.ts"
+import type * as Transport from "../../Transport.ts"
+import { invalid, type TransportError } from "../../TransportError.ts"
+import type { Options } from "./options.ts"
+
+export interface Plan {
+  /** `ORDERS/billing`: what logs and ledgers call this reader. */
+  readonly name: string
+  readonly labels: Metrics.Labels
+  readonly source: Transport.Source
+  readonly flow: Transport.Flow
+  readonly onError: "raise" | "finish" | "wait"
+  readonly timeBudgetMs: number
+  /** How many deliveries the reader may take at once. */
+  readonly capacity: number
+  /** Settling waits for the broker's word. */
+  readonly confirmed: boolean
+  /** A message that fails can be asked for again. */
+  readonly retryable: boolean
+  readonly acksOnEnqueue: (subject: string) => boolean
+}
+
+/** What a kind of reader does with its deliveries. */
+export interface Usage {
+  readonly lanes: number
+  /** A `retry` was given. */
+  readonly retry: boolean
+  readonly maxAttempts: number
+  /** The reader interrupts handlers itself; then a lease is renewed for as long as it holds the delivery. */
+  readonly enforcesBudget: boolean
+}
+
+export const make = (
+  pattern: string,
+  options: Options,
+  policy: AckPolicy.Policy,
+  usage: Usage
+): Effect.Effect<Plan, TransportError> => {
+  const consumer = typeof options.consumer === "string" ? options.consumer : options.consumer._tag
+  const queue = options.queue ?? Queue.suspend()
+  const timeBudgetMs = Duration.toMillis(Duration.fromInputUnsafe(options.timeBudget ?? "15 minutes"))
+  const name = `${options.stream}/${consumer}`
+  const problem = problemOf(options, policy, usage, timeBudgetMs)
+  if (problem !== undefined) {
+    return Effect.fail(invalid(`reader ${name}`, ...problem))
+  }
+  return Effect.succeed({
+    name,
+    labels: { stream: options.stream, consumer },
+    source: sourceOf(pattern, options, policy),
+    flow: { queue, ack: policy, timeBudgetMs: usage.enforcesBudget ? Number.POSITIVE_INFINITY : timeBudgetMs },
+    onError: options.onError ?? "raise",
+    timeBudgetMs,
+    // A queue that displaces can only choose among what waits in it: nothing may wait in front of it.
+    capacity: queue.strategy === "suspend" ? queue.messages : Math.min(usage.lanes, queue.messages),
+    confirmed: policy._tag === "confirmed",
+    retryable: isRetryable(policy) && !isOrdered(options),
+    acksOnEnqueue: AckPolicy.acksOnEnqueue(policy)
+  })
+}
+
+// internals
+
+const isRetryable = (policy: AckPolicy.Policy): boolean => policy._tag === "onProcess" || policy._tag === "confirmed"
+
+const isOrdered = ({ consumer }: Options): boolean => typeof consumer !== "string" && consumer._tag === "ordered"
+
+const sourceOf = (pattern: string, options: Options, policy: AckPolicy.Policy): Transport.Source => {
+  const { consumer, stream } = options
+  const filters = options.filters ?? [pattern]
+  if (typeof consumer !== "string") {
+    return { _tag: consumer._tag, stream, filters, start: consumer.start }
+  }
+  const owned = Topology.consumer(consumer, {
+    filters,
+    ack: policy._tag === "upTo" ? "all" : "explicit",
+    ...(options.start === undefined ? {} : { start: options.start }),
+    ...(options.ackWait === undefined ? {} : { ackWait: options.ackWait }),
+    ...(options.maxAckPending === undefined ? {} : { maxAckPending: options.maxAckPending }),
+    ...(options.maxDeliver === undefined ? {} : { maxDeliver: options.maxDeliver })
+  })
+  return { _tag: "durable", stream, consumer, create: options.bind === true ? Option.none() : Option.some(owned) }
+}
+
+/** What is wrong, and what to do about it. */
+const problemOf = (
+  options: Options,
+  policy: AckPolicy.Policy,
+  { lanes, maxAttempts, retry }: Usage,
+  timeBudgetMs: number
+): readonly [problem: string, hint: string] | undefined => {
+  if (policy._tag === "upTo" && lanes > 1) {
+    return ["upTo acks a prefix, and lanes finish out of order", "Use one lane, or AckPolicy.onProcess."]
+  }
+  if (policy._tag === "upTo" && typeof options.consumer !== "string") {
+    return ["upTo needs a durable consumer of its own", "Name the consumer, or use AckPolicy.onProcess."]
+  }
+  if (retry && !isRetryable(policy)) {
+    const problem = `${policy._tag} may have acknowledged a message before it fails, so it cannot be retried`
+    return [problem, "Leave out `retry`, or use AckPolicy.onProcess."]
+  }
+  if (retry && isOrdered(options)) {
+    return [
+      "an ordered reader gets each message once, so there is nothing to retry",
+      "Leave out `retry`, or use a durable."
+    ]
+  }
+  if (!Number.isInteger(lanes) || lanes < 1) {
+    return [`lanes must be a whole number from 1, not ${lanes}`, "64 is a good number."]
+  }
+  if (!(maxAttempts >= 1)) {
+    return [`maxAttempts must be at least 1, not ${maxAttempts}`, "1 means: never try again."]
+  }
+  if (!(timeBudgetMs > 0)) {
+    return [`timeBudget must be longer than ${timeBudgetMs} ms`, "Give a handler the time that it may take at most."]
+  }
+  const limit = options.maxDeliver ?? -1
+  if (limit > 0 && limit < maxAttempts && isRetryable(policy) && options.bind !== true) {
+    const problem = `maxDeliver ${limit} is below maxAttempts ${maxAttempts}: the broker would stop before onGiveUp`
+    return [problem, "Leave out maxDeliver, or lower maxAttempts."]
+  }
+  return undefined
+}

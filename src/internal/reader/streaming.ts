@@ -1,0 +1,265 @@
+/**
+ * Deliveries as a stream, settled by whoever reads it.
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import type * as Message from "../../Message.ts"
+import * as Queue from "../../Queue.ts"
+import * as Settlement from "../../Settlement.ts"
+import type * as Topic from "../../Topic.ts"
+import type { Transport } from "../../Transport.ts"
+import type { TransportError } from "../../TransportError.ts"
+import type { Defect } from "./options.ts"
+import { toItem } from "./outcome.ts"
+import type { Plan } from "./plan.ts"
+import { open, Patience, type Session } from "./session.ts"
+import type { Tally } from "./tally.ts"
+
+/**
+ * A message of a `Reader.stream`, to be settled by hand: exactly one of `ack`, `nak` and `term` counts, the first.
+ *
+ * **Gotchas**
+ *
+ * Settling a second time does nothing, and neither does settling after the stream has ended, or under a policy that
+ * acknowledges on enqueue. What is never settled occupies the queue until the stream ends.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Delivery<out A> {
+  /** The decoded value, or why there is none. */
+  readonly value: Result.Result<A, Topic.DecodeError | Defect>
+  /** The message as it came: subject, headers, sequence, how often it was delivered. */
+  readonly message: Message.Delivery
+  #settler: Settler | undefined
+
+  /** @internal */
+  constructor(
+    value: Result.Result<A, Topic.DecodeError | Defect>,
+    message: Message.Delivery,
+    settler: Settler | undefined
+  ) {
+    this.value = value
+    this.message = message
+    this.#settler = settler
+  }
+
+  /** Done. Under `AckPolicy.confirmed` this ends when the broker has confirmed it. */
+  get ack(): Effect.Effect<void> {
+    return this.settle(Settlement.ack)
+  }
+
+  /** Once more, after `delay` (default: at once). */
+  nak(delay?: Duration.Input): Effect.Effect<void> {
+    return this.settle(Settlement.nak(delay))
+  }
+
+  /** Never again, and why; the reason goes to the broker, and must not contain personal data. */
+  term(reason: string): Effect.Effect<void> {
+    return this.settle(Settlement.term(reason))
+  }
+
+  /** Any of the three, as a value. */
+  settle(settlement: Settlement.Settlement): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const settler = this.#settler
+      this.#settler = undefined
+      return settler === undefined ? Effect.void : settler.settle(this.message, settlement)
+    })
+  }
+}
+
+/** The deliveries of one session that are with the user. */
+class Settler {
+  readonly session: Session
+  /** How many are not settled, and how large they are together. */
+  count = 0
+  bytes = 0
+  /** Grows with every verdict. */
+  verdicts = 0
+  /** The user asks for more, and there is none. */
+  isWaiting = false
+  isClosed = false
+
+  constructor(session: Session) {
+    this.session = session
+  }
+
+  settle(delivery: Message.Delivery, settlement: Settlement.Settlement): Effect.Effect<void> {
+    const { plan, tally } = this.session
+    if (this.isClosed) {
+      return Effect.void
+    }
+    this.count--
+    this.bytes -= delivery.bytes
+    this.verdicts++
+    switch (settlement._tag) {
+      case "Ack":
+        tally.processed++
+        break
+      case "Nak":
+        tally.retried++
+        break
+      case "Term":
+        tally.rejected++
+    }
+    if (plan.confirmed) {
+      return this.session.settleNow([{ delivery, settlement }])
+    }
+    this.session.settle(delivery, settlement)
+    return Effect.void
+  }
+
+  get isFull(): boolean {
+    const { queue } = this.session.plan.flow
+    return this.count >= Queue.heldLimit(queue) || this.bytes * 10 >= queue.bytes * 9
+  }
+}
+
+export interface Work<P, A> {
+  readonly topic: Topic.Topic<P, A>
+  readonly plan: Plan
+  readonly tally: Tally
+  readonly draining: Effect.Effect<void>
+}
+
+type Chunks<A, R = never> = Pull.Pull<NonEmptyReadonlyArray<Delivery<A>>, TransportError, void, R>
+
+/** What to pull from. Everything it opens lives as long as the scope, and hands back at its end what is not settled. */
+export const make = <P, A>(work: Work<P, A>): Effect.Effect<Chunks<A, Transport>, never, Scope.Scope> =>
+  Effect.map(Effect.scope, (scope) => new Source(work, scope).pull)
+
+/** One session after the other. */
+class Source<P, A> {
+  readonly pull: Chunks<A, Transport>
+  readonly #work: Work<P, A>
+  readonly #scope: Scope.Scope
+  readonly #patience: Patience
+  #current: { readonly pull: Chunks<A>; readonly scope: Scope.Closeable } | undefined
+
+  constructor(work: Work<P, A>, scope: Scope.Scope) {
+    this.#work = work
+    this.#scope = scope
+    this.#patience = new Patience(work.plan, work.draining)
+    this.pull = Effect.catch(
+      Effect.suspend(() => this.#current?.pull ?? Effect.flatten(this.#open)),
+      (error) => Cause.isDone(error) ? Effect.fail(error) : this.#recover(error)
+    )
+  }
+
+  get #open(): Effect.Effect<Chunks<A>, TransportError, Transport> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.gen({ self: this }, function*() {
+        const scope = yield* Scope.fork(this.#scope)
+        const exit = yield* Effect.exit(restore(Scope.provide(openOne(this.#work), scope)))
+        if (Exit.isFailure(exit)) {
+          yield* Scope.close(scope, exit)
+          return yield* exit
+        }
+        this.#current = { pull: exit.value, scope }
+        return exit.value
+      })
+    )
+  }
+
+  #recover(failure: TransportError): Chunks<A, Transport> {
+    return Effect.gen({ self: this }, function*() {
+      let error = failure
+      while (true) {
+        const { name, onError } = this.#work.plan
+        if (onError === "raise" || error.reason._tag === "Invalid") {
+          return yield* Effect.fail(error)
+        }
+        if (onError === "finish") {
+          yield* Effect.logError(`reader ${name} ends: ${error.message}`)
+          return yield* Cause.done()
+        }
+        // Its inlet is gone for good; what the reader still holds of it cannot be settled any more.
+        const scope = this.#current?.scope
+        this.#current = undefined
+        if (scope !== undefined) {
+          yield* Scope.close(scope, Exit.void)
+        }
+        if ((yield* this.#patience.after(error)) === "drained") {
+          return yield* Cause.done()
+        }
+        const result = yield* Effect.result(Effect.flatten(this.#open))
+        if (Result.isSuccess(result)) {
+          return result.success
+        }
+        if (Cause.isDone(result.failure)) {
+          return yield* Effect.fail(result.failure)
+        }
+        error = result.failure
+      }
+    })
+  }
+}
+
+const openOne = <P, A>(work: Work<P, A>): Effect.Effect<Chunks<A>, TransportError, Transport | Scope.Scope> =>
+  Effect.gen(function*() {
+    const session = yield* open(work.plan, work.tally)
+    const settler = new Settler(session)
+    yield* Effect.addFinalizer(() => Effect.sync(() => void (settler.isClosed = true)))
+    yield* Effect.forkScoped(Effect.andThen(work.draining, session.inlet.stop), { startImmediately: true })
+    yield* Effect.forkScoped(warnWhenStalled(settler))
+    const take = Effect.map(session.inlet.take(Math.min(work.plan.capacity, chunkMax)), (chunk) => {
+      settler.isWaiting = false
+      const deliveries = chunk.map((delivery) =>
+        new Delivery(toItem(work.topic, delivery).value, delivery, hand(settler, delivery))
+      )
+      work.tally.sync()
+      return deliveries as unknown as NonEmptyReadonlyArray<Delivery<A>>
+    })
+    return Effect.suspend(() => {
+      settler.isWaiting = true
+      return take
+    })
+  })
+
+/** As many as a stream's chunk has by default. */
+const chunkMax = 4_096
+
+/** Puts a delivery into the user's hands. Where nothing is to be settled, it is done with now. */
+const hand = (settler: Settler, delivery: Message.Delivery): Settler | undefined => {
+  const { plan, tally } = settler.session
+  if (plan.acksOnEnqueue(delivery.subject)) {
+    tally.processed++
+    return undefined
+  }
+  settler.count++
+  settler.bytes += delivery.bytes
+  if (plan.source._tag !== "ordered") {
+    return settler
+  }
+  settler.count--
+  settler.bytes -= delivery.bytes
+  tally.processed++
+  settler.session.settle(delivery, Settlement.ack)
+  return undefined
+}
+
+const checkEveryMs = 5_000
+const stalledAfterMs = 30_000
+
+/** A loop that forgets to settle stops getting messages once its queue is full. It must not do so silently. */
+const warnWhenStalled = (settler: Settler): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    let [verdicts, stalledMs] = [-1, 0]
+    while (stalledMs < stalledAfterMs) {
+      yield* Effect.sleep(checkEveryMs)
+      const isStalled = settler.isWaiting && settler.isFull && settler.verdicts === verdicts
+      stalledMs = isStalled ? stalledMs + checkEveryMs : 0
+      verdicts = settler.verdicts
+    }
+    yield* Effect.logWarning(
+      `reader ${settler.session.plan.name} has stalled: ${settler.count} deliveries are not settled, and no more fit. `
+        + "Run ack, nak or term of each delivery, or use Reader.settling."
+    )
+  })

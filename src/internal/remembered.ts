@@ -1,0 +1,87 @@
+/**
+ * How messages ended lately (decision 0004): by stream sequence, bounded in count and age, the oldest forgotten first.
+ *
+ * A ring keeps the order of forgetting. A map alone would do, but finding its first entry again and again means stepping
+ * over all the deleted ones.
+ */
+import type { Delivery } from "../Message.ts"
+import type { Settlement } from "../Settlement.ts"
+
+/** A verdict and where it goes. */
+export interface Answer {
+  /** The address of the newest delivery of this message. */
+  readonly token: string
+  readonly settlement: Settlement | undefined
+}
+
+interface Ended extends Answer {
+  readonly settlement: Settlement
+  readonly timestamp: number
+  readonly at: number
+}
+
+/** How long the end of a message is remembered, in ms: servers write acks down within a fraction of a second. */
+const REMEMBERED_MS = 10_000
+/** A server that was restarted repeats what it forgot; nothing is forgotten by age for so long after a new connection. */
+const AFTER_RECONNECT_MS = 60_000
+
+export class Remembered {
+  readonly #ended = new Map<number, Ended>()
+  readonly #order: Array<number> = []
+  readonly #countMax: number
+  #oldest = 0
+  #forgetAfter = 0
+
+  constructor(countMax: number) {
+    this.#countMax = countMax
+  }
+
+  add(delivery: Delivery, token: string, settlement: Settlement, now: number): void {
+    const { streamSequence, timestamp } = delivery
+    if (!this.#ended.has(streamSequence)) {
+      if (this.#ended.size >= this.#countMax) {
+        this.#forgetOldest()
+      }
+      this.#order[(this.#oldest + this.#ended.size) % this.#countMax] = streamSequence
+    }
+    this.#ended.set(streamSequence, { timestamp, token, settlement, at: now })
+  }
+
+  /**
+   * How this message ended, if it did so lately. The timestamp must agree too: a stream that was deleted and made anew
+   * uses the same sequences for other messages.
+   */
+  recall(delivery: Delivery): Settlement | undefined {
+    const ended = this.#ended.get(delivery.streamSequence)
+    return ended !== undefined && ended.timestamp === delivery.timestamp ? ended.settlement : undefined
+  }
+
+  /** What a new connection should hear once more. */
+  get answers(): ReadonlyArray<Answer> {
+    return [...this.#ended.values()]
+  }
+
+  reconnected(now: number): void {
+    this.#forgetAfter = now + AFTER_RECONNECT_MS
+  }
+
+  /** Forgets what is old. */
+  forget(now: number): void {
+    while (now >= this.#forgetAfter && this.#ended.size > 0) {
+      const oldest = this.#ended.get(this.#order[this.#oldest] as number)
+      if (oldest !== undefined && now - oldest.at < REMEMBERED_MS) {
+        return
+      }
+      this.#forgetOldest()
+    }
+  }
+
+  clear(): void {
+    this.#ended.clear()
+  }
+
+  #forgetOldest(): void {
+    this.#ended.delete(this.#order[this.#oldest] as number)
+    this.#oldest = (this.#oldest + 1) % this.#countMax
+  }
+}

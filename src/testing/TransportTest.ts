@@ -1,0 +1,79 @@
+/**
+ * The conformance suite of the seam: what every transport must do.
+ *
+ * A new layer's whole test is one call of `suite`. The suite speaks only of what the seam promises, with expectations
+ * written by hand; what a broker lacks, and says so in its capabilities, must be refused with `Unsupported`.
+ *
+ * It runs under vitest, which is the user's own, together with `@effect/vitest`.
+ *
+ * @since 0.1.0
+ */
+import { describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import { Transport } from "../Transport.ts"
+import { consuming } from "./consuming.ts"
+import { delivering } from "./delivering.ts"
+import { displacing } from "./displacing.ts"
+import { type Behaviour, type ClockKind, Harness } from "./harness.ts"
+import { keeping } from "./keeping.ts"
+import { publishing } from "./publishing.ts"
+import { settling } from "./settling.ts"
+
+/**
+ * How the suite runs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * `virtual`: the broker's time is Effect's `Clock`, and the suite moves it. `live`: the broker has a clock of its own,
+   * and the suite waits.
+   */
+  readonly clock: ClockKind
+  /** How long one behaviour may take, in milliseconds. Default 30,000. */
+  readonly timeoutMs?: number
+}
+
+const groups: ReadonlyArray<readonly [string, ReadonlyArray<Behaviour>]> = [
+  ["publishing", publishing],
+  ["delivering", delivering],
+  ["settling", settling],
+  ["displacing", displacing],
+  ["consumers", consuming],
+  ["streams", keeping]
+]
+
+/**
+ * Declares the tests of a transport. Each behaviour builds the layer anew, and uses a stream that nobody else uses, so
+ * that one server can be shared.
+ *
+ * **Example** (The whole test of a layer)
+ *
+ * ```ts
+ * import * as Memory from "effect-sluice/layers/Memory"
+ * import { TransportTest } from "effect-sluice/testing"
+ *
+ * TransportTest.suite("Memory", Memory.layer(), { clock: "virtual" })
+ * ```
+ *
+ * @category suites
+ * @since 0.1.0
+ */
+export const suite = <E>(name: string, layer: Layer.Layer<Transport, E>, options: Options): void => {
+  const test = options.clock === "virtual" ? it.effect : it.live
+  describe(name, () => {
+    for (const [group, behaviours] of groups) {
+      describe(group, () => {
+        for (const { name, run } of behaviours) {
+          const body = Effect.gen(function*() {
+            const harness = yield* Harness.make(yield* Transport, options.clock)
+            yield* run(harness)
+          })
+          test(name, () => Effect.provide(Effect.scoped(body), layer), options.timeoutMs ?? 30_000)
+        }
+      })
+    }
+  })
+}
