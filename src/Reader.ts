@@ -110,7 +110,8 @@ export const ordered = (options: { readonly start?: Topology.ConsumerStart } = {
  *   count, so a restart goes on where it was.
  * - A message with a key is retried in place: its key waits, other keys go on. A message without a key, or with a delay
  *   longer than the time budget, goes back to the broker for that time.
- * - Draining: what has not begun goes back at once, running handlers finish, then `handle` ends.
+ * - Draining: it stops pulling, works off what it holds for as long as the worker's grace lasts, then ends. A key of
+ *   which something fails meanwhile goes back as a whole.
  *
  * **Gotchas**
  *

@@ -37,6 +37,11 @@ export interface Capabilities {
   readonly filterSubjects: boolean
   /** Metadata on streams and consumers (nats-server ≥ 2.10). */
   readonly metadata: boolean
+  /**
+   * Everything that goes back while nobody asks is delivered at the next pull (nats-server ≥ 2.10). nats-server 2.9 keeps
+   * one of them until its ack wait is over.
+   */
+  readonly promptReturn: boolean
   /** The reason of a term reaches the broker's advisory (nats-server ≥ 2.11). */
   readonly termReason: boolean
   /** The largest message with headers that the broker takes, in bytes. */
@@ -174,8 +179,8 @@ export interface Inlet {
    */
   readonly holds: (delivery: Message.Delivery) => boolean
   /**
-   * Stops pulling and hands back what stands in the queue; what the reader has taken stays its own to settle. `take`
-   * then ends (`Cause.Done`).
+   * Stops pulling. What was on its way still arrives; `take` gives what stands in the queue, and then ends
+   * (`Cause.Done`). Closing the scope hands back what was not taken by then.
    */
   readonly stop: Effect.Effect<void>
   readonly ledger: () => Ledger

@@ -64,7 +64,10 @@ export interface Ledger {
  * @since 0.1.0
  */
 export interface Options {
-  /** How long running handlers may go on after shutdown has begun. Default 10 seconds. */
+  /**
+   * How long the shutdown may take. Default 10 seconds. What is held is worked off as far as it reaches; its last tenth,
+   * at most a second, is for handing back the rest and confirming the acks.
+   */
   readonly grace?: Duration.Input
   /** Shutdown begins when this ends. Default: never; then only an interruption begins it. */
   readonly drain?: Effect.Effect<void>
@@ -254,11 +257,11 @@ const supervise = (worker: Worker<any, any>, options: Options): Effect.Effect<Le
         ? Effect.logError("a reader failed; draining the others")
         : Effect.logInfo("draining")
 
-      // 1. Every reader stops pulling and hands back what waits in its queue.
+      // 1. Every reader stops pulling.
       yield* Deferred.succeed(draining, undefined)
-      // 2. Running handlers finish, until the deadline. What else runs beside the readers has nothing to drain.
+      // 2. What is held is worked off, until the deadline. What else runs beside the readers has nothing to drain.
       const readers = tasks.filter(({ registered }) => registered.length > 0)
-      const late = yield* awaitUntil(readers, options.grace ?? "10 seconds")
+      const late = yield* awaitUntil(readers, workingTime(options.grace ?? "10 seconds"))
       if (late > 0) {
         yield* Effect.logWarning(`${late} of ${readers.length} readers were not done when the grace was over`)
       }
@@ -275,6 +278,11 @@ const supervise = (worker: Worker<any, any>, options: Options): Effect.Effect<Le
       return ledger()
     })
   )
+
+const workingTime = (grace: Duration.Input): Duration.Duration => {
+  const millis = Duration.toMillis(Duration.fromInputUnsafe(grace))
+  return Duration.millis(millis - Math.min(1_000, millis / 10))
+}
 
 /** Detached, because a handler that cannot be interrupted must not hold whoever waits for the worker. */
 const start = (reader: AnyReader, draining: Effect.Effect<void>): Effect.Effect<Task, never, unknown> => {

@@ -62,6 +62,7 @@ const layerOf = (topology: Option.Option<TopologyAdmin>) =>
       persistent: false,
       filterSubjects: false,
       metadata: false,
+      promptReturn: true,
       termReason: false,
       maxPayload: 1024
     }),

@@ -286,7 +286,7 @@ describe("the end of a reader", () => {
       assert.lengthOf(seen, 10)
     }).pipe(memory))
 
-  it.effect("drained: what runs finishes, everything else goes back, and the reader ends", () =>
+  it.effect("drained: a parked key goes back as a whole, the rest is worked off, and the reader ends", () =>
     Effect.gen(function*() {
       yield* send(...jobs)
       const reader = yield* start(
@@ -303,16 +303,17 @@ describe("the end of a reader", () => {
       yield* reader.drain
       yield* pass(30_000)
       assert.isUndefined(reader.fiber.pollUnsafe())
-      yield* pass(40_000)
+      yield* pass(90_000)
       assert.deepStrictEqual(reader.fiber.pollUnsafe(), Exit.void)
       const ledger = reader.ledger()
-      assert.deepStrictEqual([ledger.delivered, ledger.finished, ledger.returned, ledger.abandoned], [8, 4, 4, 0])
-      assert.strictEqual(ledger.processed, 4)
+      assert.deepStrictEqual([ledger.delivered, ledger.finished, ledger.returned, ledger.abandoned], [8, 5, 3, 0])
+      assert.strictEqual(ledger.processed, 5)
       assert.strictEqual(delivered(ledger), ledger.delivered)
       const seen: Array<number> = []
       yield* start(Reader.handle(keyed, options, (job) => Effect.sync(() => seen.push(job.n))))
       yield* pass(50)
-      assert.deepStrictEqual(seen.toSorted(), [0, 3, 6, 7, 8, 9])
+      assert.deepStrictEqual(seen.filter((n) => n % 3 === 0), [0, 3, 6, 9], "in their order")
+      assert.deepStrictEqual(seen.toSorted(), [0, 3, 6, 8, 9])
     }).pipe(memory))
 
   it.effect("drained: what fails meanwhile is asked for again, and keeps nobody waiting", () =>

@@ -166,7 +166,7 @@ export default Worker.make({ name: "numbers", readers: [reader] })`
       )
     await sluice(["pub", "orders.numbers"], { env, input: Array.from({ length: 200 }, (_, n) => n).join("\n") })
     let told = false
-    const first = await sluice(["run", worker("slow.ts", "Effect.sleep('20 millis')"), "--log-format", "json"], {
+    const first = await sluice(["run", worker("slow.ts", "Effect.sleep('200 millis')"), "--grace", "1s", "--log-format", "json"], {
       env,
       act: ({ stderr }, kill) => {
         if (!told && stderr.includes("at 20")) {
@@ -177,7 +177,8 @@ export default Worker.make({ name: "numbers", readers: [reader] })`
     })
     assert.strictEqual(first.code, 0, first.stderr)
     const { total } = JSON.parse(first.stdout) as Worker.Ledger
-    assert.strictEqual(total.delivered, total.finished + total.returned)
+    assert.strictEqual(total.delivered, total.finished + total.returned + total.abandoned)
+    assert.isAbove(total.returned, 0)
     assert.strictEqual(total.unconfirmed, 0)
     const info = await Effect.runPromise(
       Transport.use(({ topology }) => Option.getOrThrow(topology).describeConsumer("ORDERS", "numbers")).pipe(
@@ -185,7 +186,7 @@ export default Worker.make({ name: "numbers", readers: [reader] })`
       )
     )
     // What was handed back counts as pending until somebody pulls it.
-    assert.isAtMost(Option.getOrThrow(info).ackPending, total.returned)
+    assert.isAtMost(Option.getOrThrow(info).ackPending, total.returned + total.abandoned)
     let seen = 0
     const second = await sluice(["run", worker("fast.ts", "Effect.void"), "--log-format", "json"], {
       env,

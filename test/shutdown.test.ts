@@ -91,15 +91,24 @@ describe.each(NatsServer.wantedVersions())("sluice run, stopped under load, nats
 
   it.live("handlers that do not: abandoned at the deadline, handed back at once", () =>
     Effect.gen(function*() {
-      const { before, ended, pending, took } = yield* stopUnderLoad(version, 60_000, "1s")
+      const { before, ended, journal, server, took } = yield* stopUnderLoad(version, 60_000, "3s")
       assert.strictEqual(ended.code, 0, ended.output)
-      assert.isBelow(took, 6_000)
-      assert.strictEqual(pending, 0)
+      // Within the grace, and half a second for a machine that is busy with something else.
+      assert.isBelow(took, 3_500)
       assert.strictEqual(before.done.length, 0)
       const ledger = lastLedger(ended.output)
       assert.strictEqual(ledger.abandoned, 16)
       assert.strictEqual(ledger.delivered, ledger.finished + ledger.returned + ledger.abandoned + ledger.lost)
-    }), 60_000)
+
+      // What went back is there for the next worker, long before the ack wait of 30 s is over.
+      const second = run(server.url, journal, 1, "10s")
+      const since = Date.now()
+      yield* waitFor(async () => (await journalOf(journal)).done.length >= MESSAGES)
+      // nats-server 2.9 keeps one message that goes back while nobody asks until its ack wait is over.
+      assert.isBelow(Date.now() - since, server.version.startsWith("2.9") ? 40_000 : 15_000)
+      second.child.kill("SIGTERM")
+      assert.strictEqual((yield* Effect.promise(() => second.ended)).code, 0)
+    }), 90_000)
 
   it.live("a second signal ends it at once", () =>
     Effect.gen(function*() {

@@ -6,6 +6,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as AckPolicy from "../src/AckPolicy.ts"
 import * as Nats from "../src/layers/Nats.ts"
@@ -39,7 +40,7 @@ const slowRun = (version: string, replicas: number, lanes: number, maxAckPending
         calls.set(job, (calls.get(job) ?? 0) + 1)
         yield* Effect.sleep("250 millis")
         done++
-      })).pipe(Effect.provide(AckPolicy.onProcess), Effect.provide(Nats.layer({ servers: server.url })))
+      })).pipe(Effect.provide(Layer.merge(AckPolicy.onProcess, Nats.layer({ servers: server.url }))))
 
     yield* Effect.gen(function*() {
       yield* createStream("JOBS", ["jobs.>"])

@@ -26,7 +26,7 @@ export const run = Command.make("run", {
   grace: Flag.String("grace").pipe(
     Flag.filterMap(Duration.parse, (text) => `"${text}" is no duration; write 500ms, 30s or 2m`),
     Flag.withMetavar("DURATION"),
-    Flag.withDescription("How long running handlers may go on after a signal, for instance 30s. Default: 10s"),
+    Flag.withDescription("How long the shutdown may take, for instance 30s: what is held is worked off as far as it reaches. Default: 10s"),
     Flag.withDefault("10 seconds" as const)
   ),
   embedded: Flag.Boolean("embedded").pipe(
@@ -48,7 +48,7 @@ export const run = Command.make("run", {
     )
   }).pipe(Effect.provide(Logging.layer(logFormat)))).pipe(
     Command.withDescription(
-      "Run a worker until SIGTERM or SIGINT, then drain: stop pulling, let running handlers finish, hand back the rest, "
+      "Run a worker until SIGTERM or SIGINT, then drain: stop pulling, work off what is held, hand back the rest, "
         + "confirm the acks. Prints what became of every message. A second signal ends at once."
     ),
     Command.withShortDescription("Run a worker"),

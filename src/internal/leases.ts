@@ -7,6 +7,8 @@
 import type { Entry, InFlight } from "./inflight.ts"
 
 export class Leases {
+  /** How many were renewed so far. */
+  renewed = 0
   readonly #table: InFlight
   readonly #lengthMs: number
   readonly #budgetMs: number
@@ -52,6 +54,7 @@ export class Leases {
       }
     }
     if (due.length > 0) {
+      this.renewed += due.length
       this.#extend(due)
     }
   }

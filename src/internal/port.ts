@@ -1,5 +1,6 @@
 /** What a broker has to do for the intake: pull n, settle a batch, extend a batch. The rest is done here. */
 import * as Effect from "effect/Effect"
+import type { Labels } from "../Metrics.ts"
 import type { Flow } from "../Transport.ts"
 import { invalid, type TransportError } from "../TransportError.ts"
 import type { Entry } from "./inflight.ts"
@@ -17,6 +18,8 @@ export interface Port {
 }
 
 export interface Options {
+  /** What the metrics are told apart by. */
+  readonly labels: Labels
   readonly flow: Flow
   readonly port: Port
   /** How long the broker waits for a verdict before it delivers again, in ms; infinite where nothing is acknowledged. */

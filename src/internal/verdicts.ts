@@ -158,7 +158,7 @@ export class Verdicts {
     const single = posted.filter((entry) => entry.settlement?._tag !== "Ack")
     for (const entry of single) {
       if (entry.settlement?._tag === "Nak") {
-        this.#options.table.move(entry, "returning", Number.POSITIVE_INFINITY)
+        this.#options.table.move(entry, "returning", this.#options.now() + entry.settlement.delayMs)
       }
     }
     const prefix = this.#options.table.prefix().filter((entry) => entry.settlement?._tag === "Ack")

@@ -23,13 +23,16 @@ const durables: ReadonlyArray<Behaviour> = [
     Effect.gen(function*() {
       yield* h.create()
       yield* h.storeMany(5)
-      const consumer = { ackWait: "20 seconds", maxAckPending: 500, filters: [h.subject("m.*")] } as const
+      const consumer = { ackWait: "4 seconds", maxAckPending: 500, filters: [h.subject("m.*")] } as const
       const first = yield* h.read({ consumer })
       const { consumer: made } = yield* h.info()
       assert.deepStrictEqual(Topology.consumerDifferences(Topology.consumer("c", consumer), made), [])
       yield* h.process(first, 3)
       yield* first.close
-      const rest = yield* h.process(yield* h.read({ consumer }), 2)
+      const second = yield* h.read({ consumer })
+      // Where a return may be kept until its ack wait is over, that has to pass.
+      yield* h.advance(h.capabilities.promptReturn ? 0 : "4 seconds")
+      const rest = yield* h.process(second, 2)
       assert.deepStrictEqual(texts(rest).toSorted(), ["4", "5"])
     })),
   behaviour("names what differs when its consumer stands there with other settings", (h) =>

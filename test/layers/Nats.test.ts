@@ -39,12 +39,14 @@ describe.each(NatsServer.wantedVersions())("Nats on nats-server %s", (version) =
         yield* createStream("S", ["s.>"])
         yield* publish(...numbered("s.a", 1, 20))
         yield* Effect.scoped(Effect.gen(function*() {
-          const inlet = yield* open(durable("S", "D", { ackWait: "30 seconds" }))
+          const inlet = yield* open(durable("S", "D", { ackWait: "5 seconds" }))
           const taken = yield* inlet.take(5)
           yield* inlet.settle([{ delivery: taken[0], settlement: Settlement.ack }])
         }))
-        const again = yield* open(durable("S", "D", { ackWait: "30 seconds" }))
-        const texts = yield* Effect.timeout(ackAll(again, 19), "2 seconds")
+        const again = yield* open(durable("S", "D", { ackWait: "5 seconds" }))
+        // nats-server 2.9 keeps one message that goes back while nobody asks until its ack wait is over.
+        const { promptReturn } = yield* Transport.use((transport) => transport.capabilities)
+        const texts = yield* Effect.timeout(ackAll(again, 19), promptReturn ? "2 seconds" : "10 seconds")
         assert.deepStrictEqual(texts.toSorted((a, b) => Number(a) - Number(b)), range(2, 20))
       })
       yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))

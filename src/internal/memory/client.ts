@@ -172,6 +172,7 @@ const capabilitiesOf = (broker: Broker): Capabilities => ({
   persistent: false,
   filterSubjects: true,
   metadata: false,
+  promptReturn: true,
   termReason: false,
   maxPayload: broker.maxPayload
 })

@@ -41,6 +41,7 @@ export const open = (
     yield* Effect.addFinalizer(() => Effect.sync(() => reading.leave()))
     const { ack, ackWaitMs } = consumer.config
     const intake = yield* Intake.open({
+      labels: { stream: source.stream, consumer: source._tag === "durable" ? source.consumer : source._tag },
       flow,
       port: reading,
       leaseMs: ack === "none" ? Number.POSITIVE_INFINITY : ackWaitMs,

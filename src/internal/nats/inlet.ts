@@ -60,6 +60,7 @@ export const open = (
     })
     yield* Effect.addFinalizer(() => reading.cleanUp)
     const intake = yield* Intake.open({
+      labels: { stream: source.stream, consumer: source._tag === "durable" ? source.consumer : source._tag },
       flow,
       port: reading,
       leaseMs: state.leaseMs,

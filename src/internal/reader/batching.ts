@@ -79,17 +79,10 @@ class Batcher<P, A, R> {
         yield* this.#room.await
         const chunk = yield* this.#session.inlet.take(this.#work.size - this.#waiting.length)
         const now = this.#clock.currentTimeMillisUnsafe()
-        const late: Array<Item<A>> = []
         for (const delivery of chunk) {
-          const item = toItem(this.#work.topic, delivery)
-          if (this.#session.draining && !this.#session.plan.acksOnEnqueue(delivery.subject)) {
-            late.push(item)
-          } else {
-            this.#waiting.push({ item, since: now })
-          }
+          this.#waiting.push({ item: toItem(this.#work.topic, delivery), since: now })
         }
         this.#signal()
-        yield* this.#outcomes.handBack(late, false)
         this.#session.tally.sync()
       }
     }).pipe(
@@ -102,18 +95,19 @@ class Batcher<P, A, R> {
     )
   )
 
-  /** Stops taking, and hands back what waits. A batch that runs finishes. */
+  /** Stops pulling; what is held is worked off, in batches that no longer wait to become full. */
   get drain(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#session.draining = true
-      return Effect.andThen(this.#handBackWaiting((item) => !this.#isAcked(item)), this.#session.inlet.stop)
+      this.#signal()
+      return this.#session.inlet.stop
     })
   }
 
   /** For a closing scope: hands back what waits, then what was interrupted. */
   get close(): Effect.Effect<void> {
     return Effect.suspend(() =>
-      Effect.andThen(this.#handBackWaiting(() => true), this.#outcomes.handBack(this.#running, true))
+      Effect.andThen(this.#handBackWaiting(), this.#outcomes.handBack(this.#running, true))
     )
   }
 
@@ -141,13 +135,9 @@ class Batcher<P, A, R> {
     })
   )
 
-  #isAcked(item: Item<A>): boolean {
-    return this.#session.plan.acksOnEnqueue(item.delivery.subject)
-  }
-
-  #handBackWaiting(which: (item: Item<A>) => boolean): Effect.Effect<void> {
-    const items = this.#waiting.map(({ item }) => item).filter(which)
-    this.#waiting = this.#waiting.filter(({ item }) => !which(item))
+  #handBackWaiting(): Effect.Effect<void> {
+    const items = this.#waiting.map(({ item }) => item)
+    this.#waiting = []
     this.#signal()
     return this.#outcomes.handBack(items, false)
   }

@@ -75,8 +75,7 @@ const feed = <P, A, R>(
       const late: Array<Item<A>> = []
       for (const delivery of chunk) {
         const item = toItem(topic, delivery)
-        const goesBack = session.draining && !session.plan.acksOnEnqueue(delivery.subject)
-        ;(goesBack ? late : items).push(item)
+        ;(session.isBarred(item) ? late : items).push(item)
       }
       lanes.offerUnsafe(items)
       if (late.length > 0) {
@@ -87,9 +86,9 @@ const feed = <P, A, R>(
   }).pipe(Pull.catchDone(() => Effect.void))
 
 /**
- * Draining, as steps: 1. what has not begun is handed back, and nothing more begins; 2. the inlet stops pulling and
- * hands back its queue, so that `feed` ends; 3. what runs finishes. What was acknowledged on enqueue is worked off,
- * because nobody else would get it.
+ * Draining, as steps: 1. what is parked for a retry is handed back with all that waits behind it, so that its key keeps
+ * its order elsewhere; 2. the inlet stops pulling; 3. what is held is worked off, and then `feed` ends. How long that may
+ * take is the worker's grace: when it is over, closing the lanes hands back the rest.
  */
 const drainWhenAsked = <P, A, R>(
   work: Work<P, A, R>,
@@ -100,8 +99,13 @@ const drainWhenAsked = <P, A, R>(
   Effect.gen(function*() {
     yield* work.draining
     session.draining = true
-    const waiting = lanes.withdraw((item) => !work.plan.acksOnEnqueue(item.delivery.subject))
-    yield* outcomes.handBack(waiting, false)
+    lanes.withdraw((item) => {
+      if (item.phase === "parked") {
+        session.bar(item)
+      }
+      return false
+    })
+    yield* outcomes.handBack(lanes.withdraw((item) => session.isBarred(item)), false)
     yield* session.inlet.stop
   }).pipe(Effect.forkScoped({ startImmediately: true }), Effect.asVoid)
 
@@ -124,6 +128,9 @@ class Runner<P, A, R> {
       // Its lease is lost, and counted so: somebody else gets the message.
       item.phase = "settled"
       return next
+    }
+    if (this.#session.isBarred(item)) {
+      return Effect.andThen(this.#outcomes.handBack([item], false), next)
     }
     if (Result.isFailure(item.value)) {
       return Effect.andThen(this.#outcomes.undecodable(item, item.value.failure), next)
@@ -168,11 +175,16 @@ class Runner<P, A, R> {
         return next
       }
       // Waiting here keeps the key's order, but holds the message: not for long, and not while shutting down.
-      if (item.key === undefined || delay > this.#work.plan.timeBudgetMs || this.#session.draining) {
+      if (this.#session.draining && item.key !== undefined) {
+        // It goes back before its successors do, and at once, so that it comes back before them.
+        this.#session.bar(item)
+        return Effect.andThen(this.#outcomes.settle(item, Settlement.nak()), next)
+      }
+      if (item.key === undefined || delay > this.#work.plan.timeBudgetMs) {
         return Effect.andThen(this.#outcomes.settle(item, Settlement.nak(delay)), next)
       }
       item.retries++
-      item.phase = "waiting"
+      item.phase = "parked"
       return Effect.succeed(Lanes.park(delay))
     })
   }

@@ -24,7 +24,7 @@ export class Item<A> {
   readonly value: Result.Result<A, Topic.DecodeError | Defect>
   /** Whose order must be kept; undefined for nobody's. */
   readonly key: string | undefined
-  phase: "waiting" | "running" | "givingUp" | "settled" = "waiting"
+  phase: "waiting" | "running" | "parked" | "givingUp" | "settled" = "waiting"
   /** How often it was tried again here, without the broker. */
   retries = 0
   startedAt = 0
@@ -129,7 +129,9 @@ export class Outcomes<R> {
       } else {
         tally.failed++
       }
-      yield* Effect.logWarning("a message was given up", this.#ids(item, failure))
+      // Where somebody takes care of what is given up, it is no longer worth a warning.
+      const log = onGiveUp === undefined ? Effect.logWarning : Effect.logDebug
+      yield* log("a message was given up", this.#ids(item, failure))
       yield* Effect.logDebug("why it was given up", failure._tag === "Undecodable" ? failure.reason : failure.cause)
       yield* this.settle(item, Settlement.term(failure.reason))
     })

@@ -18,8 +18,10 @@ export class Session {
   readonly inlet: Inlet
   readonly plan: Plan
   readonly tally: Tally
-  /** Set when the reader drains: nothing more begins. */
+  /** Set when the reader drains: what is held is worked off, and nothing is parked any more. */
   draining = false
+  /** Keys of which something went back while draining: what comes after it must go back too, to keep its order. */
+  readonly #barred = new Set<string>()
   readonly #defer: (task: () => void) => void
   #verdicts: Array<Verdict> = []
   #deferred = false
@@ -29,6 +31,16 @@ export class Session {
     this.plan = plan
     this.tally = tally
     this.#defer = defer
+  }
+
+  bar(item: Keyed): void {
+    if (item.key !== undefined) {
+      this.#barred.add(item.key)
+    }
+  }
+
+  isBarred(item: Keyed): boolean {
+    return item.key !== undefined && this.#barred.has(item.key) && !this.plan.acksOnEnqueue(item.delivery.subject)
   }
 
   /** Puts a verdict with the others of this turn. */
@@ -77,6 +89,11 @@ export class Session {
   handOver(verdicts: ReadonlyArray<Verdict>): Effect.Effect<void> {
     return Effect.asVoid(Effect.forkDetach(this.settleNow(verdicts), { startImmediately: true }))
   }
+}
+
+interface Keyed {
+  readonly key: string | undefined
+  readonly delivery: Delivery
 }
 
 const verdictsMax = 512

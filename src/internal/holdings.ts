@@ -1,0 +1,251 @@
+/**
+ * What is held between the broker and the reader, and what becomes of each delivery: queued, taken, displaced, handed
+ * back, settled, lost. Every delivery is counted under exactly one end (I4).
+ */
+import type * as Clock from "effect/Clock"
+import * as AckPolicy from "../AckPolicy.ts"
+import type { Delivery } from "../Message.ts"
+import * as Queue from "../Queue.ts"
+import * as Settlement from "../Settlement.ts"
+import type { Ledger } from "../Transport.ts"
+import { type Entry, InFlight } from "./inflight.ts"
+import { Leases } from "./leases.ts"
+import type { Options } from "./port.ts"
+import { Verdicts } from "./verdicts.ts"
+
+/** A delayed return keeps its room for so long after it is due, so that the pull that it makes room for gets it. */
+const RETURN_MARGIN_MS = 100
+const REMEMBERED_MIN = 8_192
+
+export class Holdings {
+  readonly table: InFlight
+  readonly queue: Queue.Queue<Entry>
+  readonly leases: Leases
+  readonly verdicts: Verdicts
+  /** Whether deliveries on a subject are acknowledged when they are enqueued. */
+  readonly acksEarly: (subject: string) => boolean
+  readonly counts = { delivered: 0, settled: 0, displaced: 0, returned: 0, lost: 0, swallowed: 0 }
+  /** The highest stream sequence seen. */
+  highest = 0
+  /** What still arrives goes back at once. */
+  closing = false
+  readonly #options: Options
+  readonly #clock: Clock.Clock
+
+  constructor(options: Options, clock: Clock.Clock) {
+    const { flow, leaseMs, port } = options
+    this.#options = options
+    this.#clock = clock
+    this.queue = Queue.makeUnsafe(flow.queue)
+    this.acksEarly = AckPolicy.acksOnEnqueue(flow.ack)
+    this.table = new InFlight(Math.max(REMEMBERED_MIN, flow.queue.messages * 4))
+    this.leases = new Leases(this.table, leaseMs, flow.timeBudgetMs, (due) => port.extend(due))
+    this.verdicts = new Verdicts({
+      table: this.table,
+      upTo: flow.ack._tag === "upTo",
+      now: () => this.now(),
+      write: (batch) => port.settle(batch),
+      defer: options.defer,
+      finished: (entry, settlement, sentAt) => this.#finished(entry, settlement, sentAt)
+    })
+  }
+
+  now(): number {
+    return this.#clock.currentTimeMillisUnsafe()
+  }
+
+  /** Takes a delivery in: one step with the ack on enqueue, and with settling what it displaces (I2). */
+  admit(delivery: Delivery, token: string): void {
+    const now = this.now()
+    if (this.#isRepeat(delivery, token, now)) {
+      return
+    }
+    this.counts.delivered++
+    this.highest = Math.max(this.highest, delivery.streamSequence)
+    const ackedEarly = this.acksEarly(delivery.subject)
+    const entry = this.table.add(delivery, token, now, ackedEarly)
+    if (this.closing) {
+      this.handBack(entry)
+      return
+    }
+    const { bytes, running } = this.table
+    const displaced = this.queue.offer(entry, running, bytes - entry.bytes - this.queue.bytes)
+    if (ackedEarly) {
+      this.counts.settled++
+      this.decide(entry, Settlement.ack)
+    }
+    for (const out of displaced) {
+      this.#displace(out)
+    }
+  }
+
+  /** Up to `max` deliveries for the reader. One whose lease ran out is not among them: it belongs to somebody else. */
+  take(max: number): Array<Delivery> {
+    const now = this.now()
+    const deliveries: Array<Delivery> = []
+    while (deliveries.length < max && this.queue.size > 0) {
+      for (const entry of this.queue.take(max - deliveries.length)) {
+        if (entry.ackedEarly) {
+          this.#finishEarly(entry, now)
+        } else if (this.leases.expired(entry, now)) {
+          this.lose(entry)
+          continue
+        } else {
+          this.table.move(entry, "running", now)
+        }
+        deliveries.push(entry.delivery)
+      }
+    }
+    return deliveries
+  }
+
+  /** Decides an entry's fate, and puts it with the verdicts of this turn. */
+  decide(entry: Entry, settlement: Settlement.Settlement): void {
+    entry.settlement = settlement
+    if (!entry.ackedEarly) {
+      this.table.move(entry, "settled", this.now())
+    }
+    this.verdicts.post(entry)
+  }
+
+  handBack(entry: Entry): void {
+    this.counts.returned++
+    this.decide(entry, Settlement.nak())
+  }
+
+  lose(entry: Entry): void {
+    this.counts.lost++
+    this.#awaitReturn(entry, this.now())
+  }
+
+  /** For the end: whatever has no verdict goes back. */
+  handBackAll(): void {
+    this.queue.clear()
+    for (const entry of this.table.entries.values()) {
+      if (isUndecided(entry)) {
+        this.handBack(entry)
+      }
+    }
+  }
+
+  /** Delayed returns that are due give up their room: the broker delivers them again. */
+  releaseDue(now: number): void {
+    for (const entry of this.table.entries.values()) {
+      if (entry.phase === "returning" && now >= entry.since) {
+        this.#awaitReturn(entry, now)
+      }
+    }
+  }
+
+  /** The sequences of this stream no longer mean the same messages: everything held is lost. */
+  reset(): void {
+    this.counts.lost += this.#held
+    this.highest = 0
+    this.table.reset()
+    this.queue.clear()
+    this.verdicts.reset()
+  }
+
+  /** Where a consumer that has to be made anew must begin: at the lowest message that is not settled. */
+  resumeAt(): number {
+    let lowest = this.highest + 1
+    for (const entry of this.table.entries.values()) {
+      if (entry.settlement === undefined || entry.settlement._tag === "Nak") {
+        lowest = Math.min(lowest, entry.delivery.streamSequence)
+      }
+    }
+    return lowest
+  }
+
+  ledger(): Ledger {
+    return { ...this.counts, unconfirmed: this.verdicts.unconfirmed, held: this.#held }
+  }
+
+  // internals
+
+  get #held(): number {
+    const { delivered, displaced, lost, returned, settled } = this.counts
+    return delivered - settled - displaced - returned - lost
+  }
+
+  /**
+   * The broker will deliver it again, and it takes up no room until then. Under `upTo` its place is remembered: one ack
+   * for later messages would cover it unseen.
+   */
+  #awaitReturn(entry: Entry, now: number): void {
+    if (this.#options.flow.ack._tag === "upTo") {
+      this.table.move(entry, "returning", now)
+      this.table.uncount(entry)
+    } else {
+      this.table.delete(entry)
+    }
+  }
+
+  /** Whether the message is held or done already. Then the broker learns it again, and nothing runs twice (I7). */
+  #isRepeat(delivery: Delivery, token: string, now: number): boolean {
+    const entry = this.table.get(delivery.streamSequence)
+    if (entry !== undefined && entry.delivery.timestamp === delivery.timestamp && entry.phase !== "returning") {
+      this.counts.swallowed++
+      entry.token = token
+      entry.leasedAt = now
+      if (entry.settlement !== undefined) {
+        this.verdicts.post(entry)
+      }
+      return true
+    }
+    if (entry !== undefined) {
+      if (isUndecided(entry)) {
+        this.counts.lost++
+      }
+      this.queue.remove(entry)
+      this.table.delete(entry)
+    }
+    const ended = this.table.ended.recall(delivery)
+    if (ended === undefined) {
+      return false
+    }
+    this.counts.swallowed++
+    const repeat = this.table.add(delivery, token, now, false)
+    repeat.phase = "settled"
+    repeat.settlement = ended
+    this.verdicts.post(repeat)
+    return true
+  }
+
+  #displace(entry: Entry): void {
+    this.counts.displaced++
+    if (entry.ackedEarly) {
+      this.counts.settled--
+      this.#finishEarly(entry, this.now())
+    } else {
+      this.decide(entry, this.#options.flow.queue.onDrop)
+    }
+  }
+
+  /** What was acked on enqueue needs no verdict; it stays counted until the broker has confirmed that ack. */
+  #finishEarly(entry: Entry, now: number): void {
+    if (entry.settlement === undefined) {
+      this.table.delete(entry)
+    } else {
+      this.table.move(entry, "settled", now)
+    }
+  }
+
+  #finished(entry: Entry, settlement: Settlement.Settlement, sentAt: number): void {
+    entry.onConfirmed?.()
+    if (settlement._tag !== "Nak") {
+      this.table.ended.add(entry.delivery, entry.token, settlement, this.now())
+    }
+    if (entry.ackedEarly && entry.phase !== "settled") {
+      entry.settlement = undefined
+    } else if (settlement._tag === "Nak" && settlement.delayMs > 0 && !this.closing) {
+      // The broker counts it as unanswered until it comes back, and so does the capacity.
+      this.table.move(entry, "returning", sentAt + settlement.delayMs + RETURN_MARGIN_MS)
+    } else if (entry.phase !== "returning" || this.closing) {
+      this.table.delete(entry)
+    }
+  }
+}
+
+const isUndecided = (entry: Entry): boolean =>
+  entry.settlement === undefined && !entry.ackedEarly && entry.phase !== "returning"
