@@ -29,7 +29,7 @@ describe("the layers", () => {
     Effect.gen(function*() {
       const found: Record<string, ReadonlyArray<string>> = {}
       for (const [name, layer] of Object.entries(policies)) {
-        const context = (yield* Layer.build(layer as Layer.Layer<AckPolicy.AckPolicy>)) as Context.Context<never>
+        const context = (yield* Layer.build(layer)) as Context.Context<never>
         const has = <I, S>(key: Context.Service<I, S>) => Option.isSome(Context.getOption(context, key))
         found[name] = [
           ...(has(AckPolicy.Retryable) ? ["retryable"] : []),

@@ -138,31 +138,34 @@ const step = Schema.Struct({
   outside: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 4 }))
 })
 
-describe.each(["dropping", "sliding", "latest"] as const)("any order of offers and takes, %s", (strategy) => {
-  const settings = Queue[strategy]({ messages: 8, bytes: 20 })
+const full = { messages: 8, bytes: 20 }
 
-  it.prop(
-    "gives everything back exactly once, keeps to its bounds, and knows its size",
-    { steps: Arbitrary.array(Arbitrary.schema(step), { maxLength: 60 }) },
-    ({ steps }) => {
-      const queue = Queue.makeUnsafe<Item>(settings)
-      const out: Array<Item> = []
-      for (const [n, { bytes, outside, subject, take }] of steps.entries()) {
-        const before = queue.size
-        out.push(...queue.offer(item(n, String(subject), bytes), outside, outside))
-        // What is held elsewhere cannot be dropped here; beyond that, nothing grows past the bounds.
-        assert.isTrue(queue.size <= before || queue.size + outside <= Queue.heldLimit(settings), "messages")
-        assert.isTrue(queue.size <= before || queue.bytes + outside <= settings.bytes, "bytes")
-        out.push(...queue.take(take))
-      }
-      const kept = queue.clear()
-      assert.deepStrictEqual(ns(kept), ns(kept).toSorted((a, b) => a - b), "the order of arrival")
-      assert.deepStrictEqual(ns([...out, ...kept]).toSorted((a, b) => a - b), steps.map((_, n) => n))
-      assert.deepStrictEqual([queue.size, queue.bytes], [0, 0])
-    },
-    { arbitrary: { runs: 300 } }
-  )
-})
+describe.each([Queue.dropping(full), Queue.sliding(full), Queue.latest(full)])(
+  "any order under $strategy",
+  (settings) => {
+    it.prop(
+      "gives everything back exactly once, keeps to its bounds, and knows its size",
+      { steps: Arbitrary.array(Arbitrary.schema(step), { maxLength: 60 }) },
+      ({ steps }) => {
+        const queue = Queue.makeUnsafe<Item>(settings)
+        const out: Array<Item> = []
+        for (const [n, { bytes, outside, subject, take }] of steps.entries()) {
+          const before = queue.size
+          out.push(...queue.offer(item(n, String(subject), bytes), outside, outside))
+          // What is held elsewhere cannot be dropped here; beyond that, nothing grows past the bounds.
+          assert.isTrue(queue.size <= before || queue.size + outside <= Queue.heldLimit(settings), "messages")
+          assert.isTrue(queue.size <= before || queue.bytes + outside <= settings.bytes, "bytes")
+          out.push(...queue.take(take))
+        }
+        const kept = queue.clear()
+        assert.deepStrictEqual(ns(kept), ns(kept).toSorted((a, b) => a - b), "the order of arrival")
+        assert.deepStrictEqual(ns([...out, ...kept]).toSorted((a, b) => a - b), steps.map((_, n) => n))
+        assert.deepStrictEqual([queue.size, queue.bytes], [0, 0])
+      },
+      { arbitrary: { runs: 300 } }
+    )
+  }
+)
 
 describe("the size", () => {
   it.prop(

@@ -63,17 +63,15 @@ const groups: ReadonlyArray<readonly [string, ReadonlyArray<Behaviour>]> = [
  */
 export const suite = <E>(name: string, layer: Layer.Layer<Transport, E>, options: Options): void => {
   const test = options.clock === "virtual" ? it.effect : it.live
-  describe(name, () => {
-    for (const [group, behaviours] of groups) {
-      describe(group, () => {
-        for (const { name, run } of behaviours) {
-          const body = Effect.gen(function*() {
-            const harness = yield* Harness.make(yield* Transport, options.clock)
-            yield* run(harness)
-          })
-          test(name, () => Effect.provide(Effect.scoped(body), layer), options.timeoutMs ?? 30_000)
-        }
-      })
-    }
-  })
+  for (const [group, behaviours] of groups) {
+    describe(`${name}: ${group}`, () => {
+      for (const { name, run } of behaviours) {
+        const body = Effect.gen(function*() {
+          const harness = yield* Harness.make(yield* Transport, options.clock)
+          yield* run(harness)
+        })
+        test(name, () => Effect.provide(Effect.scoped(body), layer), options.timeoutMs ?? 30_000)
+      }
+    })
+  }
 }

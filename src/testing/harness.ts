@@ -62,6 +62,7 @@ export class Harness {
   readonly clock: ClockKind
   /** A name that nobody else uses on this broker, for this test's stream and the first token of its subjects. */
   readonly stream: string
+  readonly #name = uniqueName()
   #ids = 0
 
   constructor(transport: Transport["Service"], admin: TopologyAdmin, capabilities: Capabilities, clock: ClockKind) {
@@ -69,7 +70,7 @@ export class Harness {
     this.admin = admin
     this.capabilities = capabilities
     this.clock = clock
-    this.stream = uniqueName()
+    this.stream = this.#name
   }
 
   static readonly make = (transport: Transport["Service"], clock: ClockKind): Effect.Effect<Harness> =>
@@ -137,7 +138,7 @@ export class Harness {
   }
 
   message(rest: string, text: string, options: Partial<Outgoing> = {}): Outgoing {
-    const id = `${this.stream}-${++this.#ids}`
+    const id = `${this.#name}-${++this.#ids}`
     return { subject: this.subject(rest), payload: encoder.encode(text), headers: Headers.empty, id, ...options }
   }
 

@@ -12,7 +12,9 @@ const limits: ReadonlyArray<Behaviour> = [
   behaviour("keeps the newest messages of a stream with a limit", (h) =>
     Effect.gen(function*() {
       yield* h.create({ maxMessages: 3 })
+      yield* h.admin.createConsumer(h.stream, Topology.consumer("c"))
       yield* h.storeMany(5)
+      yield* h.until({ pending: 3 })
       const { firstSequence, lastSequence, messages } = yield* h.streamInfo()
       assert.deepStrictEqual({ firstSequence, lastSequence, messages }, {
         firstSequence: 3,
@@ -123,9 +125,10 @@ const administration: ReadonlyArray<Behaviour> = [
   behaviour("forgets a consumer that nobody pulls from for too long, and no other", (h) =>
     Effect.gen(function*() {
       yield* h.create()
-      const idle = Topology.consumer("idle", { inactiveThreshold: "1 second" })
-      yield* h.admin.createConsumer(h.stream, idle)
-      yield* h.read({ consumer: { inactiveThreshold: "1 second" } })
+      for (const name of ["idle", "busy"]) {
+        yield* h.admin.createConsumer(h.stream, Topology.consumer(name, { inactiveThreshold: "1 second" }))
+      }
+      const opened = yield* h.open({ _tag: "durable", stream: h.stream, consumer: "busy", create: Option.none() })
       yield* h.advance("500 millis")
       yield* h.info("idle")
       yield* h.advance("1 second")
@@ -133,8 +136,9 @@ const administration: ReadonlyArray<Behaviour> = [
         h.admin.describeConsumer(h.stream, "idle"),
         (found) => assert.isTrue(Option.isNone(found), "it is still there")
       )
-      yield* h.advance("1 second")
-      yield* h.info("c")
+      yield* h.nothing(opened, "1 second")
+      yield* h.storeMany(1)
+      yield* h.process(opened, 1)
     })),
   behaviour("says that something is not there", (h) =>
     Effect.gen(function*() {

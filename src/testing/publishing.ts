@@ -40,6 +40,18 @@ const storing: ReadonlyArray<Behaviour> = [
       const [delivery] = yield* h.process(yield* h.read(), 1)
       assert.deepStrictEqual(Array.from(delivery?.payload ?? []), Array.from(payload))
     })),
+  behaviour("carries the largest message that it takes, among small ones", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      // The message id travels in the headers, and counts.
+      const payload = new Uint8Array(h.capabilities.maxPayload - 256).fill(7)
+      yield* h.store(["a", "1"])
+      assert.strictEqual(sequenceOf(yield* h.publish(h.message("a", "", { payload }))), 2)
+      yield* h.store(["a", "3"])
+      const taken = yield* h.process(yield* h.read(), 3)
+      assert.deepStrictEqual(taken.map((delivery) => delivery.payload.length), [1, payload.length, 1])
+      assert.isTrue(taken[1]?.payload.every((byte) => byte === 7))
+    })),
   behaviour("carries headers as they are, the message id among them", (h) =>
     Effect.gen(function*() {
       yield* h.create()
@@ -115,6 +127,7 @@ const expectations: ReadonlyArray<Behaviour> = [
         h.publish(h.message(subject, "", { expect: { lastSubjectSequence } }))
       assert.strictEqual(refusalOf(yield* expecting("a", 2))._tag, "WrongLastSequence")
       assert.strictEqual(sequenceOf(yield* expecting("a", 1)), 3)
+      assert.strictEqual(refusalOf(yield* expecting("a", 1))._tag, "WrongLastSequence")
       assert.strictEqual(refusalOf(yield* expecting("new", 3))._tag, "WrongLastSequence")
       assert.strictEqual(sequenceOf(yield* expecting("new", 0)), 4)
     })),

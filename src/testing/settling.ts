@@ -205,6 +205,26 @@ const policies: ReadonlyArray<Behaviour> = [
       yield* h.settle(opened, [c!], Settlement.ack)
       yield* h.until({ ackFloor: 6, ackPending: 0 })
     })),
+  behaviour(
+    "acknowledges under upTo nothing beyond what was returned, until that is done",
+    (h) =>
+      Effect.gen(function*() {
+        yield* h.create()
+        yield* h.storeMany(3)
+        const queue = Queue.suspend({ messages: 3 })
+        const opened = yield* h.read({ ack: { _tag: "upTo" }, consumer: { ack: "all" }, queue })
+        const [a, b, c] = yield* h.take(opened, 3)
+        yield* h.settle(opened, [b!], Settlement.nak())
+        yield* h.settle(opened, [a!, c!], Settlement.ack)
+        yield* h.until({ ackFloor: 1 })
+        yield* h.advance("500 millis")
+        const again = yield* h.take(opened, 1)
+        assert.deepInclude(again[0], { streamSequence: 2, deliveryCount: 2 })
+        assert.deepInclude(yield* h.info(), { ackFloor: 1, ackPending: 2 })
+        yield* h.settle(opened, again, Settlement.ack)
+        yield* h.until({ ackFloor: 3, ackPending: 0 })
+      })
+  ),
   behaviour("refuses a policy that the consumer's acks do not fit", (h) =>
     Effect.gen(function*() {
       yield* h.create()

@@ -46,6 +46,11 @@ export class Log {
   /** The sequence of the first slot. */
   #base = 1
 
+  /** How many places it keeps: for what it has, and for some that is gone. */
+  get places(): number {
+    return this.#slots.length
+  }
+
   get(sequence: number): Stored | undefined {
     return this.#slots[sequence - this.#base]
   }
