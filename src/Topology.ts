@@ -155,8 +155,11 @@ export const stream = (name: string, options: {
   maxBytes: options.maxBytes ?? -1,
   maxPerSubject: options.maxPerSubject ?? -1,
   maxAgeMs: millis(options.maxAge ?? 0),
-  // A server refuses to remember ids for longer than messages live.
-  duplicateWindowMs: Math.min(millis(options.duplicateWindow ?? "2 minutes"), millis(options.maxAge ?? 0) || Infinity)
+  // A server takes 0 for its default, and refuses to remember ids for longer than messages live.
+  duplicateWindowMs: Math.min(
+    millis(options.duplicateWindow ?? 0) || DUPLICATE_WINDOW_MS,
+    millis(options.maxAge ?? 0) || Infinity
+  )
 })
 
 /**
@@ -179,8 +182,9 @@ export const consumer = (name: string, options: {
   filters: options.filters ?? [],
   start: options.start ?? { _tag: "all" },
   ack: options.ack ?? "explicit",
-  ackWaitMs: millis(options.ackWait ?? "30 seconds"),
-  maxAckPending: options.maxAckPending ?? 20_000,
+  // A server keeps neither for a consumer without acks.
+  ackWaitMs: options.ack === "none" ? 0 : millis(options.ackWait ?? "30 seconds"),
+  maxAckPending: options.ack === "none" ? -1 : options.maxAckPending ?? 20_000,
   maxDeliver: options.maxDeliver ?? -1,
   inactiveThresholdMs: millis(options.inactiveThreshold ?? 0)
 })
@@ -205,6 +209,8 @@ export const consumerDifferences = (wanted: Consumer, actual: Consumer): Readonl
   differences(wanted, actual, ["name", "start"])
 
 // internals
+
+const DUPLICATE_WINDOW_MS = 120_000
 
 const millis = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input))
 

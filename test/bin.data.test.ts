@@ -166,7 +166,14 @@ export default Worker.make({ name: "numbers", readers: [reader] })`
       )
     await sluice(["pub", "orders.numbers"], { env, input: Array.from({ length: 200 }, (_, n) => n).join("\n") })
     let told = false
-    const first = await sluice(["run", worker("slow.ts", "Effect.sleep('200 millis')"), "--grace", "1s", "--log-format", "json"], {
+    const first = await sluice([
+      "run",
+      worker("slow.ts", "Effect.sleep('200 millis')"),
+      "--grace",
+      "1s",
+      "--log-format",
+      "json"
+    ], {
       env,
       act: ({ stderr }, kill) => {
         if (!told && stderr.includes("at 20")) {

@@ -38,9 +38,18 @@ beforeAll(async () => {
   project = await mkdtemp(join(tmpdir(), "sluice-project-"))
   const packed = await run("npm", ["pack", "--json", "--pack-destination", project], { env, maxBuffer: 1e8 })
   const listing = JSON.parse(packed.stdout.slice(packed.stdout.search(/[[{]/))) as unknown
-  const [{ filename }] = Object.values(listing as Record<string, { readonly filename: string }>) as [{ filename: string }]
+  const [{ filename }] = Object.values(listing as Record<string, { readonly filename: string }>) as [
+    { filename: string }
+  ]
   await writeFile(join(project, "package.json"), JSON.stringify({ name: "shop", private: true, type: "module" }))
-  const installs = ["install", `./${filename}`, "effect@4.1", "@effect/platform-node@4.1", "--prefer-offline", "--no-audit"]
+  const installs = [
+    "install",
+    `./${filename}`,
+    "effect@4.1",
+    "@effect/platform-node@4.1",
+    "--prefer-offline",
+    "--no-audit"
+  ]
   await run("npm", installs, { cwd: project, env, maxBuffer: 1e8 })
   const readme = await readFile("README.md", "utf8")
   const [, program] = /```ts\n(\/\/ shop\.ts[\s\S]*?)```/.exec(readme) ?? []
@@ -53,7 +62,10 @@ afterAll(() => rm(project, { recursive: true, force: true }))
 describe("the packed package", () => {
   it("contains no tests, and nothing but what it needs", async () => {
     const { stdout } = await run("npm", ["pack", "--dry-run", "--json"], { env, maxBuffer: 1e8 })
-    const listing = JSON.parse(stdout.slice(stdout.search(/[[{]/))) as Record<string, { files: Array<{ path: string }> }>
+    const listing = JSON.parse(stdout.slice(stdout.search(/[[{]/))) as Record<
+      string,
+      { files: Array<{ path: string }> }
+    >
     const paths = Object.values(listing)[0]!.files.map((file) => file.path)
     assert.include(paths, "dist/index.js")
     assert.include(paths, "dist/index.d.ts")

@@ -1,10 +1,10 @@
 /** `sluice run` under load, told to stop: nothing is stranded, nothing done is repeated, and the ledger adds up. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { assert, describe, it } from "@effect/vitest"
-import * as Effect from "effect/Effect"
 import * as Nats from "../src/layers/Nats.ts"
 import * as NatsServer from "./support/nats-server.ts"
 import { createStream, message, publish } from "./support/transport.ts"
@@ -29,7 +29,8 @@ const run = (url: string, journal: string, workMs: number, grace: string) => {
 
 const journalOf = async (path: string) => {
   const lines = (await readFile(path, "utf8").catch(() => "")).trim().split("\n")
-  const count = (word: string) => lines.filter((line) => line.startsWith(word)).map((line) => line.slice(word.length + 1))
+  const count = (word: string) =>
+    lines.filter((line) => line.startsWith(word)).map((line) => line.slice(word.length + 1))
   return { begun: count("begin"), done: count("done") }
 }
 
@@ -67,27 +68,31 @@ const stopUnderLoad = (version: string, workMs: number, grace: string) =>
   })
 
 describe.each(NatsServer.wantedVersions())("sluice run, stopped under load, nats-server %s", (version) => {
-  it.live("handlers that finish within the grace: all done, the rest handed back, and the next worker goes on", () =>
-    Effect.gen(function*() {
-      const { before, ended, journal, pending, server, took } = yield* stopUnderLoad(version, 50, "10s")
-      assert.strictEqual(ended.code, 0, ended.output)
-      assert.isBelow(took, 10_000)
-      assert.strictEqual(pending, 0)
-      assert.deepStrictEqual(before.begun.toSorted(), before.done.toSorted())
-      assert.isBelow(before.done.length, MESSAGES)
-      const ledger = lastLedger(ended.output)
-      assert.strictEqual(ledger.delivered, ledger.finished + ledger.returned + ledger.abandoned + ledger.lost)
-      assert.strictEqual(ledger.finished, before.done.length)
-      assert.strictEqual(ledger.abandoned, 0)
+  it.live(
+    "handlers that finish within the grace: all done, the rest handed back, and the next worker goes on",
+    () =>
+      Effect.gen(function*() {
+        const { before, ended, journal, pending, server, took } = yield* stopUnderLoad(version, 50, "10s")
+        assert.strictEqual(ended.code, 0, ended.output)
+        assert.isBelow(took, 10_000)
+        assert.strictEqual(pending, 0)
+        assert.deepStrictEqual(before.begun.toSorted(), before.done.toSorted())
+        assert.isBelow(before.done.length, MESSAGES)
+        const ledger = lastLedger(ended.output)
+        assert.strictEqual(ledger.delivered, ledger.finished + ledger.returned + ledger.abandoned + ledger.lost)
+        assert.strictEqual(ledger.finished, before.done.length)
+        assert.strictEqual(ledger.abandoned, 0)
 
-      const second = run(server.url, journal, 1, "10s")
-      yield* waitFor(async () => (await journalOf(journal)).done.length >= MESSAGES)
-      second.child.kill("SIGINT")
-      assert.strictEqual((yield* Effect.promise(() => second.ended)).code, 0)
-      const after = yield* Effect.promise(() => journalOf(journal))
-      assert.strictEqual(after.done.length, MESSAGES)
-      assert.strictEqual(new Set(after.done).size, MESSAGES)
-    }), 60_000)
+        const second = run(server.url, journal, 1, "10s")
+        yield* waitFor(async () => (await journalOf(journal)).done.length >= MESSAGES)
+        second.child.kill("SIGINT")
+        assert.strictEqual((yield* Effect.promise(() => second.ended)).code, 0)
+        const after = yield* Effect.promise(() => journalOf(journal))
+        assert.strictEqual(after.done.length, MESSAGES)
+        assert.strictEqual(new Set(after.done).size, MESSAGES)
+      }),
+    60_000
+  )
 
   it.live("handlers that do not: abandoned at the deadline, handed back at once", () =>
     Effect.gen(function*() {

@@ -72,24 +72,27 @@ const check = (outcome: Effect.Success<ReturnType<typeof slowRun>>, bound: numbe
   assert.strictEqual(outcome.left, 0)
 }
 
-describe.concurrent.each(NatsServer.wantedVersions())("handlers slower than the ack wait, nats-server %s", (version) => {
-  it.live("one replica: no redelivery, and never more outstanding than the capacity", () =>
-    Effect.gen(function*() {
-      check(yield* slowRun(version, 1, 1), CAPACITY)
-    }), 120_000)
+describe.concurrent.each(NatsServer.wantedVersions())(
+  "handlers slower than the ack wait, nats-server %s",
+  (version) => {
+    it.live("one replica: no redelivery, and never more outstanding than the capacity", () =>
+      Effect.gen(function*() {
+        check(yield* slowRun(version, 1, 1), CAPACITY)
+      }), 120_000)
 
-  it.live("three replicas: the same", () =>
-    Effect.gen(function*() {
-      check(yield* slowRun(version, 3, 1), 3 * CAPACITY)
-    }), 120_000)
+    it.live("three replicas: the same", () =>
+      Effect.gen(function*() {
+        check(yield* slowRun(version, 3, 1), 3 * CAPACITY)
+      }), 120_000)
 
-  it.live("three replicas that share one declared capacity: the same", () =>
-    Effect.gen(function*() {
-      check(yield* slowRun(version, 3, 4, CAPACITY), CAPACITY)
-    }), 120_000)
+    it.live("three replicas that share one declared capacity: the same", () =>
+      Effect.gen(function*() {
+        check(yield* slowRun(version, 3, 4, CAPACITY), CAPACITY)
+      }), 120_000)
 
-  it.live("three replicas with lanes: the same", () =>
-    Effect.gen(function*() {
-      check(yield* slowRun(version, 3, 16), 3 * CAPACITY)
-    }), 120_000)
-})
+    it.live("three replicas with lanes: the same", () =>
+      Effect.gen(function*() {
+        check(yield* slowRun(version, 3, 16), 3 * CAPACITY)
+      }), 120_000)
+  }
+)

@@ -1,5 +1,4 @@
 /** The main job: lines go to the broker, orders come back, and every one of them comes to an end. */
-import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as AckPolicy from "effect-sluice/AckPolicy"
 import * as Headers from "effect-sluice/Headers"
 import type * as Message from "effect-sluice/Message"
@@ -8,6 +7,7 @@ import * as Publisher from "effect-sluice/Publisher"
 import * as Reader from "effect-sluice/Reader"
 import * as Topology from "effect-sluice/Topology"
 import { Transport } from "effect-sluice/Transport"
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -67,7 +67,8 @@ const ownStream = (run: string) =>
 const publish = (run: string, input: string, tally: Tally) =>
   Stream.fromAsyncIterable(
     createInterface({ input: input === "-" ? process.stdin : createReadStream(input), crlfDelay: Infinity }),
-    (error) => new Unusable({ message: `cannot read the input: ${error instanceof Error ? error.message : String(error)}` })
+    (error) =>
+      new Unusable({ message: `cannot read the input: ${error instanceof Error ? error.message : String(error)}` })
   ).pipe(
     Stream.filter((line) => line.trim() !== ""),
     Stream.grouped(500),
@@ -125,7 +126,9 @@ const charge = (stream: string, run: string, tally: Tally, workMs: number) =>
     retry: Schedule.exponential("20 millis"),
     maxAttempts: 3,
     onGiveUp: (failure, message) =>
-      Effect.sync(() => failure._tag === "Undecodable" ? tally.rejected(lineOf(message)) : tally.failed(lineOf(message)))
+      Effect.sync(() =>
+        failure._tag === "Undecodable" ? tally.rejected(lineOf(message)) : tally.failed(lineOf(message))
+      )
   }, (order: Order, message) =>
     Effect.gen(function*() {
       const line = lineOf(message)

@@ -85,7 +85,8 @@ export const isRight = (summary: Summary): boolean =>
   && summary.duplicates === 0
 
 export const forPeople = (summary: Summary, where: string): string => {
-  const row = (label: string, count: number, meaning: string) => `  ${label.padEnd(10)}${String(count).padStart(8)}  ${meaning}`
+  const row = (label: string, count: number, meaning: string) =>
+    `  ${label.padEnd(10)}${String(count).padStart(8)}  ${meaning}`
   const { duplicates, orderViolations } = summary
   return [
     `${summary.read} orders in ${(summary.ms / 1000).toFixed(1)} s, ${where}`,

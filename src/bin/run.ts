@@ -26,7 +26,9 @@ export const run = Command.make("run", {
   grace: Flag.String("grace").pipe(
     Flag.filterMap(Duration.parse, (text) => `"${text}" is no duration; write 500ms, 30s or 2m`),
     Flag.withMetavar("DURATION"),
-    Flag.withDescription("How long the shutdown may take, for instance 30s: what is held is worked off as far as it reaches. Default: 10s"),
+    Flag.withDescription(
+      "How long the shutdown may take, for instance 30s: what is held is worked off as far as it reaches. Default: 10s"
+    ),
     Flag.withDefault("10 seconds" as const)
   ),
   embedded: Flag.Boolean("embedded").pipe(

@@ -16,6 +16,7 @@ import { Verdicts } from "./verdicts.ts"
 /** A delayed return keeps its room for so long after it is due, so that the pull that it makes room for gets it. */
 const RETURN_MARGIN_MS = 100
 const REMEMBERED_MIN = 8_192
+const GONE_MIN_MS = 60_000
 
 export class Holdings {
   readonly table: InFlight
@@ -128,11 +129,20 @@ export class Holdings {
     }
   }
 
-  /** Delayed returns that are due give up their room: the broker delivers them again. */
+  /**
+   * Delayed returns that are due give up their room: the broker delivers them again. One that does not come for long is
+   * gone from the stream, and must not keep a prefix from growing.
+   */
   releaseDue(now: number): void {
     for (const entry of this.table.entries.values()) {
-      if (entry.phase === "returning" && now >= entry.since) {
+      if (entry.phase !== "returning" || now < entry.since) {
+        continue
+      }
+      if (entry.counted) {
         this.#awaitReturn(entry, now)
+      } else if (now - entry.since >= Math.max(GONE_MIN_MS, 2 * this.#options.leaseMs)) {
+        this.table.delete(entry)
+        this.#growPrefix()
       }
     }
   }
@@ -162,6 +172,16 @@ export class Holdings {
   }
 
   // internals
+
+  /** Under `upTo`: what stood in the way is gone, and what is settled behind it can be acknowledged. */
+  #growPrefix(): void {
+    for (const entry of this.table.entries.values()) {
+      if (entry.phase === "settled") {
+        this.verdicts.post(entry)
+        return
+      }
+    }
+  }
 
   get #held(): number {
     const { delivered, displaced, lost, returned, settled } = this.counts

@@ -1,7 +1,8 @@
 /** What a broker has to do for the intake: pull n, settle a batch, extend a batch. The rest is done here. */
 import * as Effect from "effect/Effect"
 import type { Labels } from "../Metrics.ts"
-import type { Flow } from "../Transport.ts"
+import type * as Topology from "../Topology.ts"
+import type { Flow, Source } from "../Transport.ts"
 import { invalid, type TransportError } from "../TransportError.ts"
 import type { Entry } from "./inflight.ts"
 import type { Batch } from "./verdicts.ts"
@@ -42,4 +43,18 @@ export const validate = ({ flow, pullBytesMin }: Options): Effect.Effect<void, T
     return Effect.fail(invalid("queue", problem, "Raise the queue's bytes, or lower max_payload on the server."))
   }
   return Effect.void
+}
+
+/** One ack for a prefix needs `ack_policy: all`; under it, everything else would settle more than it means to. */
+export const checkAcks = (
+  source: Source,
+  flow: Flow,
+  { ack: has, name }: Topology.Consumer
+): Effect.Effect<void, TransportError> => {
+  const needs = source._tag === "ordered" ? "none" : flow.ack._tag === "upTo" ? "all" : "explicit"
+  if (has === needs) {
+    return Effect.void
+  }
+  const problem = `the consumer has ack_policy "${has}", but the ack policy "${flow.ack._tag}" needs "${needs}"`
+  return Effect.fail(invalid(`consumer "${name}"`, problem, "Change one of the two."))
 }

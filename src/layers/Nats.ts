@@ -186,7 +186,7 @@ const make = (options: Options): Effect.Effect<Transport["Service"], TransportEr
       ackWithinMs: millis(options.publishTimeout ?? 5_000),
       connectWithinMs: 2_000
     })
-    const api = Api.make(requests)
+    const api = Api.make(requests, () => supervisor.capabilities)
     let inlets = 0
     return Transport.of({
       capabilities: Effect.sync(() => supervisor.capabilities),

@@ -1,12 +1,12 @@
 /** The main job as a user runs it: a process of its own, on the embedded transport and on servers that are killed. */
-import { assert, describe, it } from "vitest"
+import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { assert, describe, it } from "vitest"
 import * as NatsServer from "../support/nats-server.ts"
 import { witness } from "../support/witness.ts"
-import * as Effect from "effect/Effect"
 
 interface Ended {
   readonly code: number | null
@@ -67,7 +67,9 @@ const inTheMiddle = (url: string) =>
     const eyes = yield* witness(url)
     const processed = Effect.promise(async () => {
       const [stream] = await eyes.streams()
-      return stream === undefined ? 0 : await eyes.messages(stream) - await eyes.pending(stream, "billing").catch(() => Infinity)
+      return stream === undefined
+        ? 0
+        : await eyes.messages(stream) - await eyes.pending(stream, "billing").catch(() => Infinity)
     })
     while ((yield* processed) < 2_000) {
       yield* Effect.sleep(20)

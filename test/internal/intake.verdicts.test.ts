@@ -216,6 +216,22 @@ describe("one ack for a prefix", () => {
       assert.deepStrictEqual(port.written.slice(2), ["4.1 Ack"])
     }))
 
+  it.effect("goes on without what was given back and does not come again, because its stream has dropped it", () =>
+    Effect.gen(function*() {
+      const { arrive, confirmAll, port, settle, take, turn } = yield* setup(upTo)
+      arrive(...many(1, 3))
+      const [a, b, c] = yield* take(3)
+      yield* settle([a], Settlement.nak())
+      yield* settle([b!, c!])
+      confirmAll()
+      yield* TestClock.adjust("59 seconds")
+      turn()
+      assert.deepStrictEqual(port.written, ["1.1 Nak"])
+      yield* TestClock.adjust("2 seconds")
+      turn()
+      assert.deepStrictEqual(port.written, ["1.1 Nak", "3.1 Ack"])
+    }))
+
   it.effect("asks for what was given back, although nothing else can be acknowledged", () =>
     Effect.gen(function*() {
       const queue = Queue.suspend({ messages: 3 })

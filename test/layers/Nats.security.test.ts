@@ -1,12 +1,12 @@
 /** TLS means TLS, credentials of every kind, and secrets that show nowhere. */
-import { readFile } from "node:fs/promises"
-import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { nkeys } from "@nats-io/transport-node"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import { readFile } from "node:fs/promises"
+import { fileURLToPath } from "node:url"
 import * as Nats from "../../src/layers/Nats.ts"
 import { Transport } from "../../src/Transport.ts"
 import * as NatsServer from "../support/nats-server.ts"
@@ -112,26 +112,30 @@ describe("credentials", () => {
       assert.include(error.message, `127.0.0.1:${one}, 127.0.0.1:${two}`)
     }))
 
-  it.live("credentials that change while the server is away are found at the next connect", () =>
-    Effect.gen(function*() {
-      const server = yield* NatsServer.scoped({ config: "authorization { user: a, password: b }" })
-      const layer = Nats.layer({ servers: server.url, user: "a", password: Redacted.make("b") })
-      yield* Effect.provide(
-        Effect.gen(function*() {
-          yield* works
-          // The server comes back with other credentials, then with the right ones: no attempt closes it for good.
-          yield* Effect.promise(() => server.kill())
-          yield* Effect.promise(() => server.restart({ config: "authorization { user: a, password: other }" }))
-          yield* Effect.sleep(1_500)
-          yield* Effect.promise(() => server.kill())
-          yield* Effect.promise(() => server.restart({ config: "authorization { user: a, password: b }" }))
-          yield* Effect.sleep(3_000)
-          const [receipt] = yield* publish(message("s.a", "y"))
-          assert.strictEqual(receipt._tag, "Confirmed")
-        }),
-        layer
-      )
-    }), 30_000)
+  it.live(
+    "credentials that change while the server is away are found at the next connect",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* NatsServer.scoped({ config: "authorization { user: a, password: b }" })
+        const layer = Nats.layer({ servers: server.url, user: "a", password: Redacted.make("b") })
+        yield* Effect.provide(
+          Effect.gen(function*() {
+            yield* works
+            // The server comes back with other credentials, then with the right ones: no attempt closes it for good.
+            yield* Effect.promise(() => server.kill())
+            yield* Effect.promise(() => server.restart({ config: "authorization { user: a, password: other }" }))
+            yield* Effect.sleep(1_500)
+            yield* Effect.promise(() => server.kill())
+            yield* Effect.promise(() => server.restart({ config: "authorization { user: a, password: b }" }))
+            yield* Effect.sleep(3_000)
+            const [receipt] = yield* publish(message("s.a", "y"))
+            assert.strictEqual(receipt._tag, "Confirmed")
+          }),
+          layer
+        )
+      }),
+    30_000
+  )
 })
 
 describe.each(NatsServer.wantedVersions())("least privilege, nats-server %s", (version) => {

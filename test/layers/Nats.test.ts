@@ -77,28 +77,32 @@ describe.each(NatsServer.wantedVersions())("Nats on nats-server %s", (version) =
       yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
     }), 40_000)
 
-  it.live("a deleted consumer of ours is made anew where reading stopped; a bound one ends with a type", () =>
-    Effect.gen(function*() {
-      const server = yield* NatsServer.scoped({ version })
-      const program = Effect.gen(function*() {
-        const eyes = yield* witness(server.url)
-        yield* createStream("S", ["s.>"])
-        yield* publish(...numbered("s.a", 1, 10))
-        const ours = yield* open(durable("S", "OURS"))
-        yield* ackAll(ours, 10)
-        yield* Effect.promise(() => eyes.addConsumer("S", { durable_name: "THEIRS", ack_policy: "explicit" }))
-        const theirs = yield* open(bound("S", "THEIRS"))
-        yield* ackAll(theirs, 10)
-        yield* Effect.sleep(200)
-        yield* Effect.promise(() => eyes.deleteConsumer("S", "OURS"))
-        yield* Effect.promise(() => eyes.deleteConsumer("S", "THEIRS"))
-        yield* publish(...numbered("s.a", 11, 20))
-        assert.deepStrictEqual(yield* Effect.timeout(ackAll(ours, 10), "5 seconds"), range(11, 20))
-        const error = yield* Effect.timeout(Effect.flip(theirs.take(1)), "5 seconds")
-        assert.strictEqual(error._tag === "TransportError" ? error.reason._tag : error._tag, "ConsumerNotFound")
-      })
-      yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
-    }), 30_000)
+  it.live(
+    "a deleted consumer of ours is made anew where reading stopped; a bound one ends with a type",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* NatsServer.scoped({ version })
+        const program = Effect.gen(function*() {
+          const eyes = yield* witness(server.url)
+          yield* createStream("S", ["s.>"])
+          yield* publish(...numbered("s.a", 1, 10))
+          const ours = yield* open(durable("S", "OURS"))
+          yield* ackAll(ours, 10)
+          yield* Effect.promise(() => eyes.addConsumer("S", { durable_name: "THEIRS", ack_policy: "explicit" }))
+          const theirs = yield* open(bound("S", "THEIRS"))
+          yield* ackAll(theirs, 10)
+          yield* Effect.sleep(200)
+          yield* Effect.promise(() => eyes.deleteConsumer("S", "OURS"))
+          yield* Effect.promise(() => eyes.deleteConsumer("S", "THEIRS"))
+          yield* publish(...numbered("s.a", 11, 20))
+          assert.deepStrictEqual(yield* Effect.timeout(ackAll(ours, 10), "5 seconds"), range(11, 20))
+          const error = yield* Effect.timeout(Effect.flip(theirs.take(1)), "5 seconds")
+          assert.strictEqual(error._tag === "TransportError" ? error.reason._tag : error._tag, "ConsumerNotFound")
+        })
+        yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+      }),
+    30_000
+  )
 
   it.live("an ordered reader gets the stream in order, once, over a restart", () =>
     Effect.gen(function*() {
@@ -143,7 +147,12 @@ describe.each(NatsServer.wantedVersions())("Nats on nats-server %s", (version) =
         const [receipt] = yield* publish(message("s.a", "x"))
         assert.deepStrictEqual(receipt._tag === "NotSent" ? receipt.reason._tag : receipt._tag, "PermissionDenied")
       })
-      const options = { servers: server.url, user: "reader", password: Redacted.make("reader"), inboxPrefix: "_INBOX_R" }
+      const options = {
+        servers: server.url,
+        user: "reader",
+        password: Redacted.make("reader"),
+        inboxPrefix: "_INBOX_R"
+      }
       yield* Effect.provide(Effect.scoped(reader), Nats.layer(options))
     }), 30_000)
 })
@@ -166,12 +175,14 @@ describe("connecting", () => {
       assert.notInclude(JSON.stringify(error) + String(error.stack) + error.message, "CANARY")
     }))
 
-  it.live.each([
-    ["nats://user:CANARY@192.0.2.1:4222", "Invalid"],
-    ["nats://CANARY@192.0.2.1:4222", "Invalid"],
-    ["http://127.0.0.1:4222", "Invalid"],
-    ["nats://[", "Invalid"]
-  ] as const)("%s is refused before anything is sent", ([servers, tag]) =>
+  it.live.each(
+    [
+      ["nats://user:CANARY@192.0.2.1:4222", "Invalid"],
+      ["nats://CANARY@192.0.2.1:4222", "Invalid"],
+      ["http://127.0.0.1:4222", "Invalid"],
+      ["nats://[", "Invalid"]
+    ] as const
+  )("%s is refused before anything is sent", ([servers, tag]) =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Effect.provide(Transport, Nats.layer({ servers })))
       assert.strictEqual(error.reason._tag, tag)

@@ -2,8 +2,8 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { AckPolicy } from "../../src/index.ts"
 import * as Headers from "../../src/Headers.ts"
+import type { AckPolicy } from "../../src/index.ts"
 import type { Delivery, Outgoing } from "../../src/Message.ts"
 import * as Queue from "../../src/Queue.ts"
 import * as Settlement from "../../src/Settlement.ts"
@@ -30,7 +30,11 @@ export const publish = (...batch: ReadonlyArray<Outgoing>) =>
 export const numbered = (subject: string, from: number, to: number): ReadonlyArray<Outgoing> =>
   Array.from({ length: to - from + 1 }, (_, i) => message(subject, String(from + i)))
 
-export const durable = (stream: string, consumer: string, options: Parameters<typeof Topology.consumer>[1] = {}): Source => ({
+export const durable = (
+  stream: string,
+  consumer: string,
+  options: Parameters<typeof Topology.consumer>[1] = {}
+): Source => ({
   _tag: "durable",
   stream,
   consumer,
@@ -59,7 +63,8 @@ export const open = (source: Source, options?: Parameters<typeof flow>[0]) =>
 
 export const createStream = (name: string, subjects: ReadonlyArray<string>, more: object = {}) =>
   Transport.use((transport) =>
-    Option.getOrThrow(transport.topology).createStream(Topology.stream(name, { subjects, ...more })))
+    Option.getOrThrow(transport.topology).createStream(Topology.stream(name, { subjects, ...more }))
+  )
 
 /** Takes and acks until `count` have come; gives their texts. */
 export const ackAll = Effect.fnUntraced(function*(inlet: Inlet, count: number) {

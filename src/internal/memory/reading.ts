@@ -6,10 +6,10 @@ import type * as Scope from "effect/Scope"
 import { Delivery } from "../../Message.ts"
 import * as Topology from "../../Topology.ts"
 import type { Flow, Inlet, Source } from "../../Transport.ts"
-import { because, Closed, Conflict, ConsumerNotFound, invalid, type TransportError } from "../../TransportError.ts"
+import { because, Closed, Conflict, ConsumerNotFound, type TransportError } from "../../TransportError.ts"
 import type { Entry } from "../inflight.ts"
 import * as Intake from "../intake.ts"
-import type { Port } from "../port.ts"
+import { checkAcks, type Port } from "../port.ts"
 import type { Answer } from "../remembered.ts"
 import type { Batch } from "../verdicts.ts"
 import type { Broker } from "./broker.ts"
@@ -36,7 +36,7 @@ export const open = (
   Effect.gen(function*() {
     const want = wanted(home.broker, source)
     const consumer = yield* Effect.fromResult(ensure(home.broker, want, want.create))
-    yield* checkAcks(source, flow, consumer)
+    yield* checkAcks(source, flow, consumer.config)
     const reading = new Reading(home, source, consumer)
     yield* Effect.addFinalizer(() => Effect.sync(() => reading.leave()))
     const { ack, ackWaitMs } = consumer.config
@@ -257,12 +257,3 @@ const ensure = (
       ? Result.succeed(existing)
       : Result.fail(because(new Conflict({ what: `consumer "${name}" of stream "${stream}"`, differences })))
   })
-
-/** One ack for a prefix needs `ack: "all"`; everything else would settle more than it means to under it. */
-const checkAcks = (source: Source, flow: Flow, { config }: Consumer): Effect.Effect<void, TransportError> => {
-  const needs = source._tag === "ordered" ? "none" : flow.ack._tag === "upTo" ? "all" : "explicit"
-  const problem = `the consumer has ack_policy "${config.ack}", but the ack policy "${flow.ack._tag}" needs "${needs}"`
-  return config.ack === needs
-    ? Effect.void
-    : Effect.fail(invalid(`consumer "${config.name}"`, problem, "Change one of the two."))
-}

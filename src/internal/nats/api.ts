@@ -2,25 +2,18 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import type * as Topology from "../../Topology.ts"
-import type { TopologyAdmin } from "../../Transport.ts"
-import { because, Rejected, type TransportError } from "../../TransportError.ts"
+import type { Capabilities, TopologyAdmin } from "../../Transport.ts"
+import { because, Rejected, type TransportError, Unsupported } from "../../TransportError.ts"
 import * as Codes from "./codes.ts"
-import * as Mapping from "./mapping.ts"
+import * as Consumers from "./consumers.ts"
 import type { Raw } from "./link.ts"
+import * as Mapping from "./mapping.ts"
+import * as Names from "./names.ts"
 import type { Requests } from "./requests.ts"
 
 type Json = { readonly [key: string]: unknown }
 
-export interface Api extends TopologyAdmin {
-  /** As `describeConsumer`, with the limits that the consumer sets for pulls. */
-  readonly consumer: (stream: string, name: string) => Effect.Effect<Option.Option<Mapping.ConsumerState>, TransportError>
-  readonly makeConsumer: (
-    stream: string,
-    consumer: Topology.Consumer,
-    options?: { readonly ephemeral: boolean }
-  ) => Effect.Effect<Mapping.ConsumerState, TransportError>
-}
+export interface Api extends TopologyAdmin, Consumers.ConsumerCalls {}
 
 const ATTEMPT_MS = 2_000
 const encoder = new TextEncoder()
@@ -34,16 +27,21 @@ const patience = Schedule.min([Schedule.exponential(100), Schedule.spaced(1_000)
   Schedule.while(({ input }) => input.isRetryable)
 )
 
-export const make = (requests: Requests): Api => {
+export const make = (requests: Requests, capabilities: () => Capabilities): Api => {
   const call = (
     operation: string,
     target: { readonly stream?: string; readonly consumer?: string },
     body: Json | undefined
   ): Effect.Effect<Json, TransportError> =>
-    requests.request(`$JS.API.${operation}`, encode(body), ATTEMPT_MS).pipe(
-      Effect.flatMap((raw) => decode(raw, operation, target)),
-      Effect.retry(patience)
-    )
+    Effect.gen(function*() {
+      for (const [what, name] of Object.entries(target)) {
+        yield* Names.token(what, name)
+      }
+      return yield* requests.request(`$JS.API.${operation}`, encode(body), ATTEMPT_MS).pipe(
+        Effect.flatMap((raw) => decode(raw, operation, target)),
+        Effect.retry(patience)
+      )
+    })
   const find = <A>(effect: Effect.Effect<A, TransportError>, gone: ReadonlyArray<string>) =>
     effect.pipe(
       Effect.map(Option.some),
@@ -55,6 +53,12 @@ export const make = (requests: Requests): Api => {
       ["ConsumerNotFound"]
     )
   const makeConsumer: Api["makeConsumer"] = (stream, wanted, options) => {
+    const { broker, filterSubjects } = capabilities()
+    if (wanted.filters.length > 1 && !filterSubjects) {
+      // The server would make a consumer without any filter.
+      const feature = "a consumer with several filter subjects"
+      return Effect.fail(because(new Unsupported({ feature, broker, needs: "nats-server 2.10" })))
+    }
     const config = Mapping.consumerConfig(wanted, options?.ephemeral ?? false)
     // With exactly one filter the filter is part of the subject, so that permissions can speak of it (ADR-37).
     const filter = wanted.filters.length === 1 ? `.${wanted.filters[0]}` : ""
@@ -64,19 +68,22 @@ export const make = (requests: Requests): Api => {
       action: "create"
     }).pipe(Effect.map(Mapping.consumerState))
   }
-  return {
+  const api: Api = {
     consumer,
     makeConsumer,
     describeConsumer: (stream, name) => Effect.map(consumer(stream, name), Option.map((state) => state.info)),
-    createConsumer: (stream, wanted) => Effect.asVoid(makeConsumer(stream, wanted)),
+    createConsumer: (stream, wanted) => Effect.asVoid(Consumers.durable(api, stream, wanted.name, Option.some(wanted))),
     deleteConsumer: (stream, name) =>
       Effect.asVoid(call(`CONSUMER.DELETE.${stream}.${name}`, { stream, consumer: name }, undefined)),
     describeStream: (name) =>
-      find(Effect.map(call(`STREAM.INFO.${name}`, { stream: name }, undefined), Mapping.streamInfo), ["StreamNotFound"]),
+      find(Effect.map(call(`STREAM.INFO.${name}`, { stream: name }, undefined), Mapping.streamInfo), [
+        "StreamNotFound"
+      ]),
     createStream: (stream) =>
       Effect.asVoid(call(`STREAM.CREATE.${stream.name}`, { stream: stream.name }, Mapping.streamConfig(stream))),
     deleteStream: (name) => Effect.asVoid(call(`STREAM.DELETE.${name}`, { stream: name }, undefined))
   }
+  return api
 }
 
 // internals

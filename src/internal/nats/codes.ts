@@ -17,24 +17,31 @@ const PERMANENT = new Set([
   10003, // bad request
   10012, // consumer cannot be created
   10013, // consumer name in use
+  10017, // durable name does not match
   10025, // invalid JSON
   10026, // consumer limit reached
   10027, // stream limit reached
   10039, // JetStream not enabled for this account
+  10052, // stream configuration is invalid
   10054, // message exceeds the stream's maximum
   10058, // stream name in use with another configuration
   10060, // expected stream does not match
   10065, // subjects overlap with another stream
   10070, // wrong last message id
   10074, // replicas not supported without a cluster
+  10084, // pull mode needs acks
   10093, // filter is not a subset of the stream's subjects
+  10094, // deliver policy does not fit the configuration
   10097, // headers exceed the maximum
-  10100, // filters overlap
+  10098, // a work queue needs explicit acks
+  10099, // a work queue takes several consumers only with filters
+  10100, // a work queue's consumers overlap
+  10101, // a work queue's consumer must deliver all
   10105, // consumer exists and is active
   10109, // stream is sealed
   10136, // filters overlap each other
   10137, // several filters not allowed
-  10138, // filter and filters at once
+  10138, // the consumer's filters overlap
   10139, // empty filter
   10148, // consumer exists
   10149, // consumer does not exist

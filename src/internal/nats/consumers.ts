@@ -2,12 +2,23 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Topology from "../../Topology.ts"
-import type { Capabilities, Flow, Source } from "../../Transport.ts"
-import { because, Conflict, ConsumerNotFound, invalid, type TransportError, Unsupported } from "../../TransportError.ts"
-import type { Api } from "./api.ts"
+import type { Flow, Source } from "../../Transport.ts"
+import { because, Conflict, ConsumerNotFound, type TransportError } from "../../TransportError.ts"
+import { checkAcks } from "../port.ts"
 import { CONSUMER_EXISTS } from "./codes.ts"
 import type { ConsumerState } from "./mapping.ts"
 import * as Names from "./names.ts"
+
+/** What can be asked of the server about consumers. */
+export interface ConsumerCalls {
+  /** The consumer, with the limits that it sets for pulls. */
+  readonly consumer: (stream: string, name: string) => Effect.Effect<Option.Option<ConsumerState>, TransportError>
+  readonly makeConsumer: (
+    stream: string,
+    consumer: Topology.Consumer,
+    options?: { readonly ephemeral: boolean }
+  ) => Effect.Effect<ConsumerState, TransportError>
+}
 
 /** A consumer that disappears by itself when this process is gone, but survives an outage of some minutes. */
 const INACTIVE_MS = 5 * 60_000
@@ -29,30 +40,22 @@ export const wanted = (source: Source): Option.Option<Topology.Consumer> => {
 }
 
 /** Makes sure that the consumer is there and can do what the flow needs. */
-export const ensure = (
-  api: Api,
-  source: Source,
-  flow: Flow,
-  capabilities: Capabilities
-): Effect.Effect<ConsumerState, TransportError> =>
+export const ensure = (api: ConsumerCalls, source: Source, flow: Flow): Effect.Effect<ConsumerState, TransportError> =>
   Effect.gen(function*() {
-    yield* Names.token("stream", source.stream)
     const want = wanted(source)
-    if (Option.isSome(want) && want.value.filters.length > 1 && !capabilities.filterSubjects) {
-      const feature = "a consumer with several filter subjects"
-      return yield* Effect.fail(
-        because(new Unsupported({ feature, broker: capabilities.broker, needs: "nats-server 2.10" }))
-      )
-    }
     const state = source._tag === "durable"
       ? yield* durable(api, source.stream, source.consumer, want)
       : yield* api.makeConsumer(source.stream, Option.getOrThrow(want), { ephemeral: true })
-    yield* checkAcks(source, flow, state)
+    yield* checkAcks(source, flow, state.info.consumer)
     return state
   })
 
 /** Makes a consumer of ours anew, beginning where reading stopped. */
-export const makeAgain = (api: Api, source: Source, resumeAt: number): Effect.Effect<ConsumerState, TransportError> => {
+export const makeAgain = (
+  api: ConsumerCalls,
+  source: Source,
+  resumeAt: number
+): Effect.Effect<ConsumerState, TransportError> => {
   const want = Option.getOrThrow(wanted(source))
   const consumer: Topology.Consumer = resumeAt > 1 ? { ...want, start: { _tag: "sequence", sequence: resumeAt } } : want
   return source._tag === "durable"
@@ -60,16 +63,17 @@ export const makeAgain = (api: Api, source: Source, resumeAt: number): Effect.Ef
     : api.makeConsumer(source.stream, consumer, { ephemeral: true })
 }
 
-// internals
-
-const durable = (
-  api: Api,
+/**
+ * The durable as it is, if it agrees with what is wanted; made, if it is missing and wanted. The server's own "create"
+ * would overwrite an existing one before 2.10.
+ */
+export const durable = (
+  api: ConsumerCalls,
   stream: string,
   name: string,
   want: Option.Option<Topology.Consumer>
 ): Effect.Effect<ConsumerState, TransportError> =>
   Effect.gen(function*() {
-    yield* Names.token("consumer", name)
     const existing = yield* api.consumer(stream, name)
     if (Option.isSome(existing)) {
       return yield* agreeing(stream, name, want, existing.value)
@@ -88,6 +92,8 @@ const durable = (
     )
   })
 
+// internals
+
 const agreeing = (
   stream: string,
   name: string,
@@ -98,15 +104,4 @@ const agreeing = (
   return differences.length === 0
     ? Effect.succeed(have)
     : Effect.fail(because(new Conflict({ what: `consumer "${name}" of stream "${stream}"`, differences })))
-}
-
-/** One ack for a prefix needs `ack_policy: all`; everything else would settle more than it means to under it. */
-const checkAcks = (source: Source, flow: Flow, state: ConsumerState): Effect.Effect<void, TransportError> => {
-  const needs = source._tag === "ordered" ? "none" : flow.ack._tag === "upTo" ? "all" : "explicit"
-  const has = state.info.consumer.ack
-  if (has === needs) {
-    return Effect.void
-  }
-  const problem = `the consumer has ack_policy "${has}", but the ack policy "${flow.ack._tag}" needs "${needs}"`
-  return Effect.fail(invalid(`consumer "${state.info.consumer.name}"`, problem, "Change one of the two."))
 }

@@ -12,13 +12,13 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Headers from "../../Headers.ts"
 import { Delivery } from "../../Message.ts"
+import * as Settlement from "../../Settlement.ts"
 import type { Flow, Inlet, Source } from "../../Transport.ts"
 import { because, ConsumerNotFound, PermissionDenied, type Reason, type TransportError } from "../../TransportError.ts"
-import * as Settlement from "../../Settlement.ts"
 import type { Entry } from "../inflight.ts"
 import * as Intake from "../intake.ts"
-import type { Answer } from "../remembered.ts"
 import type { Port } from "../port.ts"
+import type { Answer } from "../remembered.ts"
 import type { Batch } from "../verdicts.ts"
 import * as Acks from "./acks.ts"
 import type { Api } from "./api.ts"
@@ -53,7 +53,7 @@ export const open = (
 ): Effect.Effect<Inlet, TransportError, Scope.Scope> =>
   Effect.gen(function*() {
     const { api, supervisor } = options
-    const state = yield* Consumers.ensure(api, source, flow, supervisor.capabilities)
+    const state = yield* Consumers.ensure(api, source, flow)
     const run = yield* FiberSet.makeRuntime<never>()
     const reading = new Reading(options, source, state, yield* Clock.Clock, (effect) => {
       run(effect)
@@ -87,6 +87,8 @@ class Reading implements Port, Tenant {
   #state: ConsumerState
   #link: Link
   #deliveries: Subscribed | undefined
+  /** Everything before this was answered before this reading began. */
+  readonly #from: number
   #consumerSequence = 0
   #streamSequence = 0
   #verifying = false
@@ -107,6 +109,9 @@ class Reading implements Port, Tenant {
     this.#clock = clock
     this.#run = run
     this.#link = options.supervisor.link
+    const { ackFloor, ackPending, delivered } = state.info
+    // Before 2.11 a server reports no ack floor for a consumer of which nothing is unanswered.
+    this.#from = (ackPending === 0 ? delivered : ackFloor) + 1
     this.#pulls = new Pulls((messages, bytes) => this.intake.returned(messages, bytes))
   }
 
@@ -284,9 +289,12 @@ class Reading implements Port, Tenant {
     this.#troubles++
     if (!this.#verifying && !this.#replacing) {
       this.#verifying = true
-      this.#run(Effect.ensuring(this.#verify, Effect.sync(() => {
-        this.#verifying = false
-      })))
+      this.#run(Effect.ensuring(
+        this.#verify,
+        Effect.sync(() => {
+          this.#verifying = false
+        })
+      ))
     }
   }
 
@@ -329,7 +337,7 @@ class Reading implements Port, Tenant {
       Consumers.makeAgain(
         this.#options.api,
         this.#source,
-        ordered ? this.#streamSequence + 1 : this.intake.resumeAt()
+        ordered ? this.#streamSequence + 1 : Math.max(this.#from, this.intake.resumeAt())
       )
     )
     this.#run(made.pipe(

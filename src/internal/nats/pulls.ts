@@ -36,7 +36,11 @@ export class Pulls {
 
   /** Registers a pull and gives its id and its request; what the consumer's limits forbid is returned at once. */
   ask(messages: number, bytes: number, limits: Limits, now: number): { readonly id: number; readonly body: string } {
-    const pull = { id: ++this.#last, messages: Math.min(messages, limits.maxBatch), bytes: Math.min(bytes, limits.maxPullBytes) }
+    const pull = {
+      id: ++this.#last,
+      messages: Math.min(messages, limits.maxBatch),
+      bytes: Math.min(bytes, limits.maxPullBytes)
+    }
     if (this.#out.size === 0) {
       this.#heardAt = now
     }

@@ -73,7 +73,8 @@ export const checkClearText = (
     return Effect.void
   }
   const problem = `the password or token for ${server.address} would travel in clear text`
-  const hint = "Use tls://, an NKey or a creds file; or set NATS_ALLOW_PLAINTEXT_CREDENTIALS=true if the network is safe."
+  const hint =
+    "Use tls://, an NKey or a creds file; or set NATS_ALLOW_PLAINTEXT_CREDENTIALS=true if the network is safe."
   return Effect.fail(invalid("credentials", problem, hint))
 }
 
@@ -85,7 +86,8 @@ export const dialOptions = (
 ): Effect.Effect<ConnectionOptions, TransportError> =>
   Effect.try({
     try: () => ({ ...authOptions({ ...server.credentials, ...credentials }), ...tlsOptions(server, tls) }),
-    catch: (cause) => because(new AuthFailed({ detail: cause instanceof Error ? cause.message : "unreadable credentials" }))
+    catch: (cause) =>
+      because(new AuthFailed({ detail: cause instanceof Error ? cause.message : "unreadable credentials" }))
   })
 
 // internals

@@ -106,9 +106,7 @@ class Batcher<P, A, R> {
 
   /** For a closing scope: hands back what waits, then what was interrupted. */
   get close(): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      Effect.andThen(this.#handBackWaiting(), this.#outcomes.handBack(this.#running, true))
-    )
+    return Effect.suspend(() => Effect.andThen(this.#handBackWaiting(), this.#outcomes.handBack(this.#running, true)))
   }
 
   readonly work: Effect.Effect<void, TransportError, R> = Effect.suspend(() =>

@@ -18,7 +18,18 @@ export type Zone =
 
 /** The modules directly in `src/`, by rank. */
 const modules: Partial<Record<Zone, ReadonlyArray<string>>> = {
-  words: ["Subject", "Headers", "Message", "Settlement", "Topic", "Codec", "Topology", "TransportError", "Metrics", "Tracing"],
+  words: [
+    "Subject",
+    "Headers",
+    "Message",
+    "Settlement",
+    "Topic",
+    "Codec",
+    "Topology",
+    "TransportError",
+    "Metrics",
+    "Tracing"
+  ],
   flow: ["Queue", "Spill", "AckPolicy"],
   seam: ["Transport"],
   ends: ["Reader", "Lanes", "Publisher"],
