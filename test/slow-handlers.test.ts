@@ -22,7 +22,16 @@ const MESSAGES = 200
 const CAPACITY = 100
 const jobs = Topic.make("jobs.{kind}", { schema: Schema.Number })
 
-const slowRun = (version: string, replicas: number, lanes: number, maxAckPending = 20_000) =>
+interface Run {
+  readonly replicas: number
+  readonly lanes: number
+  /** What each replica may hold. */
+  readonly capacity: number
+  /** What the consumer may have unanswered, over all replicas. */
+  readonly maxAckPending?: number
+}
+
+const slowRun = (version: string, { capacity, lanes, maxAckPending = 20_000, replicas }: Run) =>
   Effect.gen(function*() {
     const server = yield* NatsServer.scoped({ version })
     const eyes = yield* witness(server.url)
@@ -34,7 +43,7 @@ const slowRun = (version: string, replicas: number, lanes: number, maxAckPending
       ackWait: "5 seconds",
       maxAckPending,
       lanes,
-      queue: Queue.suspend({ messages: CAPACITY })
+      queue: Queue.suspend({ messages: capacity })
     }, (job) =>
       Effect.gen(function*() {
         calls.set(job, (calls.get(job) ?? 0) + 1)
@@ -68,7 +77,8 @@ const check = (outcome: Effect.Success<ReturnType<typeof slowRun>>, bound: numbe
   assert.deepStrictEqual(outcome.calls.filter((calls) => calls !== 1), [])
   assert.strictEqual(outcome.redelivered, 0)
   assert.isAtMost(outcome.most, bound)
-  assert.isAtLeast(outcome.most, 1)
+  // A bound that is never reached proves nothing.
+  assert.isAtLeast(outcome.most, bound / 2)
   assert.strictEqual(outcome.left, 0)
 }
 
@@ -76,23 +86,23 @@ describe.concurrent.each(NatsServer.wantedVersions())(
   "handlers slower than the ack wait, nats-server %s",
   (version) => {
     it.live("one replica: no redelivery, and never more outstanding than the capacity", () =>
-      Effect.gen(function*() {
-        check(yield* slowRun(version, 1, 1), CAPACITY)
-      }), 120_000)
+    Effect.gen(function*() {
+      check(yield* slowRun(version, { replicas: 1, lanes: 1, capacity: CAPACITY }), CAPACITY)
+    }), 120_000)
 
-    it.live("three replicas: the same", () =>
-      Effect.gen(function*() {
-        check(yield* slowRun(version, 3, 1), 3 * CAPACITY)
-      }), 120_000)
+  it.live("three replicas: no redelivery, and never more outstanding than their capacities together", () =>
+    Effect.gen(function*() {
+      check(yield* slowRun(version, { replicas: 3, lanes: 1, capacity: 30 }), 3 * 30)
+    }), 120_000)
 
-    it.live("three replicas that share one declared capacity: the same", () =>
-      Effect.gen(function*() {
-        check(yield* slowRun(version, 3, 4, CAPACITY), CAPACITY)
-      }), 120_000)
+  it.live("three replicas that share one declared capacity", () =>
+    Effect.gen(function*() {
+      const run = { replicas: 3, lanes: 4, capacity: CAPACITY, maxAckPending: CAPACITY }
+      check(yield* slowRun(version, run), CAPACITY)
+    }), 120_000)
 
-    it.live("three replicas with lanes: the same", () =>
-      Effect.gen(function*() {
-        check(yield* slowRun(version, 3, 16), 3 * CAPACITY)
-      }), 120_000)
-  }
-)
+  it.live("three replicas with lanes", () =>
+    Effect.gen(function*() {
+      check(yield* slowRun(version, { replicas: 3, lanes: 16, capacity: 20 }), 3 * 20)
+    }), 120_000)
+})
