@@ -6,18 +6,10 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
-import * as Headers from "../../Headers.ts"
 import type { Outgoing } from "../../Message.ts"
 import type { Capabilities, ConnectionStatus, Receipt, TopologyAdmin, Transport } from "../../Transport.ts"
-import {
-  because,
-  Closed,
-  Disconnected,
-  Invalid,
-  PayloadTooLarge,
-  type Reason,
-  type TransportError
-} from "../../TransportError.ts"
+import { because, Closed, Disconnected, type Reason, type TransportError } from "../../TransportError.ts"
+import { prepare } from "../outgoing.ts"
 import type { Broker } from "./broker.ts"
 import { type Home, open, type Reading } from "./reading.ts"
 
@@ -119,15 +111,10 @@ export class Client implements Home {
     if (this.#state !== "connected") {
       return { _tag: "NotSent", reason: cut }
     }
-    if (!SENDABLE.test(subject) || /[\r\n\0]/.test(id)) {
-      return { _tag: "NotSent", reason: unsendable }
-    }
-    const headers = encodeHeaders(message)
-    const bytes = headers.length + payload.length
-    const limit = this.broker.maxPayload
-    return bytes > limit
-      ? { _tag: "NotSent", reason: new PayloadTooLarge({ subject, bytes, limit }) }
-      : this.broker.publish({ subject, headers, payload: payload.slice(), id, expect })
+    const prepared = prepare(message, this.broker.maxPayload)
+    return "reason" in prepared
+      ? { _tag: "NotSent", reason: prepared.reason }
+      : this.broker.publish({ subject, headers: prepared.headerBytes, payload: payload.slice(), id, expect })
   }
 
   /** Answers as the broker does; cut off from it there are no answers. */
@@ -155,17 +142,10 @@ export class Client implements Home {
 // internals
 
 /** What a subject of a message may be, at the server's gate. */
-const SENDABLE = /^[^\s\0*>]{1,255}$/
 
 const connected: ConnectionStatus = { _tag: "Connected", server: "memory" }
 
 const cut: Reason = new Disconnected({ detail: "the connection was cut" })
-
-const unsendable: Reason = new Invalid({
-  what: "publish",
-  problem: "the subject or the message id has characters that must not go on the wire, or is too long",
-  hint: "Build subjects with Subject or Topic."
-})
 
 const capabilitiesOf = (broker: Broker): Capabilities => ({
   broker: "memory",
@@ -176,18 +156,3 @@ const capabilitiesOf = (broker: Broker): Capabilities => ({
   termReason: false,
   maxPayload: broker.maxPayload
 })
-
-/** The headers as they travel: the message id and what is expected of the stream are among them. */
-const encodeHeaders = ({ expect, headers, id }: Outgoing): Uint8Array => {
-  let all = Headers.set(headers, "Nats-Msg-Id", id)
-  if (expect?.stream !== undefined) {
-    all = Headers.set(all, "Nats-Expected-Stream", expect.stream)
-  }
-  if (expect?.lastSequence !== undefined) {
-    all = Headers.set(all, "Nats-Expected-Last-Sequence", String(expect.lastSequence))
-  }
-  if (expect?.lastSubjectSequence !== undefined) {
-    all = Headers.set(all, "Nats-Expected-Last-Subject-Sequence", String(expect.lastSubjectSequence))
-  }
-  return Headers.encode(all)
-}

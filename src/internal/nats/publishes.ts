@@ -6,7 +6,6 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Headers from "../../Headers.ts"
 import type { Outgoing } from "../../Message.ts"
 import type { Receipt } from "../../Transport.ts"
 import {
@@ -14,11 +13,11 @@ import {
   Disconnected,
   Invalid,
   NoResponders,
-  PayloadTooLarge,
   PermissionDenied,
   type Reason,
   TimedOut
 } from "../../TransportError.ts"
+import { prepare } from "../outgoing.ts"
 import * as Codes from "./codes.ts"
 import type { Raw } from "./link.ts"
 import { NO_RESPONDERS, statusOf } from "./requests.ts"
@@ -51,7 +50,6 @@ interface Pending {
 
 const SWEEP_MS = 100
 const decoder = new TextDecoder()
-const encoder = new TextEncoder()
 
 export class Publishes implements Tenant {
   readonly #supervisor: Supervisor
@@ -230,43 +228,6 @@ export class Publishes implements Tenant {
 }
 
 // internals
-
-type Prepared = { readonly headerBytes: Uint8Array; readonly bytes: number } | { readonly reason: Reason }
-
-const UNSAFE = /[\s\0*>]/
-const CONTROL = /[\r\n\0]/
-const SUBJECT_MAX = 255
-
-/** Encodes the headers and checks what the server would close the connection for. */
-const prepare = (message: Outgoing, maxPayload: number): Prepared => {
-  const { subject } = message
-  if (subject.length === 0 || subject.length > SUBJECT_MAX || UNSAFE.test(subject) || CONTROL.test(message.id)) {
-    const problem = "the subject or the message id has characters that must not go on the wire, or is too long"
-    return { reason: new Invalid({ what: "publish", problem, hint: "Build subjects with Subject or Topic." }) }
-  }
-  const headerBytes = encodeHeaders(message)
-  const bytes = headerBytes.length + message.payload.length
-  return bytes > maxPayload
-    ? { reason: new PayloadTooLarge({ subject, bytes, limit: maxPayload }) }
-    : { headerBytes, bytes: bytes + subject.length }
-}
-
-const encodeHeaders = ({ expect, headers, id }: Outgoing): Uint8Array => {
-  if (headers.size === 0 && expect === undefined) {
-    return encoder.encode(`NATS/1.0\r\nNats-Msg-Id: ${id}\r\n\r\n`)
-  }
-  let all = Headers.set(headers, "Nats-Msg-Id", id)
-  if (expect?.stream !== undefined) {
-    all = Headers.set(all, "Nats-Expected-Stream", expect.stream)
-  }
-  if (expect?.lastSequence !== undefined) {
-    all = Headers.set(all, "Nats-Expected-Last-Sequence", String(expect.lastSequence))
-  }
-  if (expect?.lastSubjectSequence !== undefined) {
-    all = Headers.set(all, "Nats-Expected-Last-Subject-Sequence", String(expect.lastSubjectSequence))
-  }
-  return Headers.encode(all)
-}
 
 /** Reads a publish ack: `{"stream","seq","duplicate"}` or `{"error":{…}}`. */
 const receiptOf = (raw: Raw, { subject }: Outgoing): Receipt => {
