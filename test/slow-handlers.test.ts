@@ -86,23 +86,28 @@ describe.concurrent.each(NatsServer.wantedVersions())(
   "handlers slower than the ack wait, nats-server %s",
   (version) => {
     it.live("one replica: no redelivery, and never more outstanding than the capacity", () =>
-    Effect.gen(function*() {
-      check(yield* slowRun(version, { replicas: 1, lanes: 1, capacity: CAPACITY }), CAPACITY)
-    }), 120_000)
+      Effect.gen(function*() {
+        check(yield* slowRun(version, { replicas: 1, lanes: 1, capacity: CAPACITY }), CAPACITY)
+      }), 120_000)
 
-  it.live("three replicas: no redelivery, and never more outstanding than their capacities together", () =>
-    Effect.gen(function*() {
-      check(yield* slowRun(version, { replicas: 3, lanes: 1, capacity: 30 }), 3 * 30)
-    }), 120_000)
+    it.live(
+      "three replicas: no redelivery, and never more outstanding than their capacities together",
+      () =>
+        Effect.gen(function*() {
+          check(yield* slowRun(version, { replicas: 3, lanes: 1, capacity: 30 }), 3 * 30)
+        }),
+      120_000
+    )
 
-  it.live("three replicas that share one declared capacity", () =>
-    Effect.gen(function*() {
-      const run = { replicas: 3, lanes: 4, capacity: CAPACITY, maxAckPending: CAPACITY }
-      check(yield* slowRun(version, run), CAPACITY)
-    }), 120_000)
+    it.live("three replicas that share one declared capacity", () =>
+      Effect.gen(function*() {
+        const run = { replicas: 3, lanes: 4, capacity: CAPACITY, maxAckPending: CAPACITY }
+        check(yield* slowRun(version, run), CAPACITY)
+      }), 120_000)
 
-  it.live("three replicas with lanes", () =>
-    Effect.gen(function*() {
-      check(yield* slowRun(version, { replicas: 3, lanes: 16, capacity: 20 }), 3 * 20)
-    }), 120_000)
-})
+    it.live("three replicas with lanes", () =>
+      Effect.gen(function*() {
+        check(yield* slowRun(version, { replicas: 3, lanes: 16, capacity: 20 }), 3 * 20)
+      }), 120_000)
+  }
+)

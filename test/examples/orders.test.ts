@@ -138,8 +138,12 @@ describe.concurrent.each(NatsServer.wantedVersions())("examples/01_orders on nat
 
   it.each([3, 30])("loses nothing when the server is killed for %i s in the middle", async (seconds) => {
     const server = await NatsServer.start({ version })
-    const running = start(["--json", "--work-ms", "10"], { NATS_URL: server.url })
-    await Effect.runPromise(inTheMiddle(server.url))
+    const running = start(["--json", "--work-ms", "25"], { NATS_URL: server.url })
+    const tooEarly = running.then((ended) => {
+      throw new Error(`it ended before it could be killed: ${ended.code} ${ended.stderr}`)
+    })
+    tooEarly.catch(() => {})
+    await Promise.race([Effect.runPromise(inTheMiddle(server.url)), tooEarly])
     await server.kill()
     await new Promise((resolve) => setTimeout(resolve, seconds * 1_000))
     await server.restart()
