@@ -131,7 +131,7 @@ const startSomewhere = async (found: Found, options: Options) => {
  * same.
  */
 export const start = async (options: Options = {}): Promise<NatsServer> => {
-  const found = await find(options.version ?? wantedVersions()[0]!)
+  const found = await find(options.version ?? wantedVersions().at(-1)!)
   const { info, machine, port } = await startSomewhere(found, options)
   let current = options
   let isFrozen = false
