@@ -1,8 +1,18 @@
+import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
+const source = (path: string) => fileURLToPath(new URL(`src/${path}.ts`, import.meta.url))
+
 export default defineConfig({
+  // Examples import the package by its name; here that means its sources, never an old build.
+  resolve: {
+    alias: [
+      { find: /^effect-sluice\/(.+)$/, replacement: source("$1") },
+      { find: /^effect-sluice$/, replacement: source("index") }
+    ]
+  },
   test: {
-    include: ["test/**/*.test.ts"],
+    include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     globalSetup: ["test/support/global-setup.ts"],
     // A process per file: a test that blocks its event loop, or kills what it should not, blocks and kills its own.
     pool: "forks",
