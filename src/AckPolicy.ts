@@ -54,6 +54,11 @@ export class AckPolicy extends Context.Service<AckPolicy, Policy>()("effect-slui
  * Marks a policy under which a failed message can be asked for again, because it was not acknowledged before the
  * handler ended.
  *
+ * **Gotchas**
+ *
+ * "`Retryable` is not assignable to `never`" means: a reader with `retry` runs under a policy that may have acknowledged
+ * before the handler fails. Leave out `retry`, or provide `onProcess` or `confirmed`.
+ *
  * @category markers
  * @since 0.1.0
  */
@@ -61,6 +66,11 @@ export class Retryable extends Context.Service<Retryable, true>()("effect-sluice
 
 /**
  * Marks a policy under which messages may be finished in any order.
+ *
+ * **Gotchas**
+ *
+ * "`Concurrent` is not assignable to `never`" means: a reader with `lanes` runs under `upTo`, which acknowledges a whole
+ * prefix at once. Use one lane, or another policy.
  *
  * @category markers
  * @since 0.1.0
@@ -136,6 +146,20 @@ export const upTo: Layer.Layer<AckPolicy> = Layer.succeed(AckPolicy, { _tag: "up
  * **Gotchas**
  *
  * Does not combine with `retry`, because nothing could be retried for the patterns acked on enqueue.
+ *
+ * **Example** (Telemetry on enqueue, jobs when they are done)
+ *
+ * ```ts import.meta.vitest
+ * import * as AckPolicy from "effect-sluice/AckPolicy"
+ * import * as Subject from "effect-sluice/Subject"
+ * import * as Effect from "effect/Effect"
+ *
+ * const layer = AckPolicy.hybrid({ onEnqueue: [Subject.patternUnsafe("telemetry.>")] })
+ * const isAckedOnEnqueue = AckPolicy.acksOnEnqueue(Effect.runSync(Effect.provide(AckPolicy.AckPolicy, layer)))
+ *
+ * isAckedOnEnqueue("telemetry.cpu") // => true
+ * isAckedOnEnqueue("jobs.resize") // => false
+ * ```
  *
  * @category layers
  * @since 0.1.0

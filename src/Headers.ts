@@ -154,20 +154,19 @@ export const remove = (headers: Headers, name: string): Headers =>
   make([...headers].filter(([other]) => other !== name))
 
 /**
- * A copy without any header that means something to the broker (`Nats-…`, in whatever case).
- *
- * **When to use**
- *
- * Before a message is sent on: `Nats-Msg-Id` would have the copy dropped as a duplicate, and `Nats-Rollup: all` has
- * purged streams.
+ * A copy without any header that means something to the broker (`Nats-…`, in whatever case): to be used before a message
+ * is sent on. `Nats-Msg-Id` would have the copy dropped as a duplicate, and `Nats-Rollup: all` has purged streams.
  *
  * **Example** (Sending on)
  *
  * ```ts import.meta.vitest
  * import * as Headers from "effect-sluice/Headers"
+ * import * as Option from "effect/Option"
  *
- * const received = Headers.set(Headers.set(Headers.empty, "nats-rollup", "all"), "tenant", "eu")
- * Headers.withoutReserved(received) // => Headers.set(Headers.empty, "tenant", "eu")
+ * const received = Headers.set(Headers.set(Headers.empty, "nats-rollup", "all"), "error", "late")
+ * const sent = Headers.set(Headers.withoutReserved(received), "error", Headers.sanitize("late\nagain "))
+ * Headers.get(sent, "error") // => Option.some("late again")
+ * Headers.remove(sent, "error") // => Headers.empty
  * ```
  *
  * @category combinators
@@ -178,11 +177,7 @@ export const withoutReserved = (headers: Headers): Headers =>
 
 /**
  * Makes any text a header value: CR, LF and NUL become spaces, lone surrogates U+FFFD, and what goes beyond 4 KiB or
- * stands around it as white space is cut off.
- *
- * **When to use**
- *
- * For texts that explain, such as the error in a dead letter. Never for ids: two texts may become one.
+ * stands around it as white space is cut off. For texts that explain; never for ids, because two texts may become one.
  *
  * @category constructors
  * @since 0.1.0
@@ -229,6 +224,7 @@ export const encode = (headers: Headers): Uint8Array => {
  * const headers = Headers.append(Headers.set(Headers.empty, "via", "a"), "via", "b")
  * Headers.decode(Headers.encode(headers)) // => Result.succeed(headers)
  * Headers.decode(new Uint8Array()) // => Result.succeed(Headers.empty)
+ * Headers.encode(headers).length === Headers.sizeOf(headers) // => true
  * ```
  *
  * @category decoding
@@ -266,8 +262,7 @@ export interface Status {
  * import * as Headers from "effect-sluice/Headers"
  *
  * const bytes = new TextEncoder().encode("NATS/1.0 408 Request Timeout\r\n\r\n")
- * Headers.decodeStatus(bytes)?.code // => 408
- * Headers.decodeStatus(bytes)?.description // => "Request Timeout"
+ * Headers.decodeStatus(bytes) // => { code: 408, description: "Request Timeout", headers: Headers.empty }
  * ```
  *
  * @category decoding

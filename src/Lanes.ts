@@ -33,6 +33,14 @@ export const done: Step = { _tag: "Done" }
  * The item is run again after so many milliseconds. Later items of its key wait behind it, in order; the lane goes on
  * with its other keys.
  *
+ * **Example** (One second until the next attempt)
+ *
+ * ```ts import.meta.vitest
+ * import * as Lanes from "effect-sluice/Lanes"
+ *
+ * Lanes.park(1_000) // => { _tag: "Park", millis: 1000 }
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -28,6 +28,20 @@ export interface Expectation {
 /**
  * A message to publish.
  *
+ * **Example** (What a topic makes of a value)
+ *
+ * ```ts import.meta.vitest
+ * import type * as Message from "effect-sluice/Message"
+ * import * as Topic from "effect-sluice/Topic"
+ * import * as Result from "effect/Result"
+ * import * as Schema from "effect/Schema"
+ *
+ * const ticks = Topic.make("ticks.{room}", { schema: Schema.Number })
+ * const message: Message.Outgoing = Result.getOrThrow(ticks.encode({ room: "attic" }, 21, { id: "t-1" }))
+ * message.subject // => "ticks.attic"
+ * message.id // => "ticks.{room}:t-1"
+ * ```
+ *
  * @category models
  * @since 0.1.0
  */

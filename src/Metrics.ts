@@ -140,6 +140,14 @@ export interface Inlet {
 /**
  * The metrics of an inlet, made once when it opens.
  *
+ * **Example** (Under a name that monitoring knows)
+ *
+ * ```ts import.meta.vitest
+ * import * as Metrics from "effect-sluice/Metrics"
+ *
+ * Metrics.inlet({ stream: "ORDERS", consumer: "billing" }).pulls.id // => "sluice_inlet_pulls_total"
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */

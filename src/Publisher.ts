@@ -69,12 +69,16 @@ export interface MessageOptions {
 }
 
 /**
+ * How to publish one message.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Options extends RetryOptions, MessageOptions {}
 
 /**
+ * How to publish many messages.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -237,6 +241,23 @@ export const publish: {
  * Inside a chunk one message can fall behind: if it alone is not confirmed, those of its chunk that were come before it
  * in the stream. `chunk: 1` rules that out, for one round trip per message. Two calls at the same time interleave.
  *
+ * **Example** (One that is built already, and two more)
+ *
+ * ```ts import.meta.vitest
+ * import { Provisioner, Publisher, Topic, Topology } from "effect-sluice"
+ * import * as Memory from "effect-sluice/layers/Memory"
+ * import { Effect, Result, Schema } from "effect"
+ *
+ * const ticks = Topic.make("ticks", { schema: Schema.Number })
+ * const program = Effect.gen(function*() {
+ *   yield* Provisioner.ensure(Topology.stream("TICKS", { subjects: ["ticks"] }))
+ *   const [receipt] = yield* Publisher.publishRaw([Result.getOrThrow(ticks.encode({}, 1))])
+ *   const receipts = yield* Publisher.publishAll(ticks, [{ value: 2 }, { value: 3 }])
+ *   return [receipt._tag, ...receipts.map(({ sequence }) => sequence)]
+ * })
+ * await Effect.runPromise(Effect.provide(program, Memory.layer())) // => ["Confirmed", 2, 3]
+ * ```
+ *
  * @category publishing
  * @since 0.1.0
  */
@@ -271,13 +292,11 @@ export const publishAll = <Params, A>(
  * import * as Stream from "effect/Stream"
  *
  * const ticks = Topic.make("ticks", { schema: Schema.Number })
- *
  * const program = Effect.gen(function*() {
  *   yield* Provisioner.ensure(Topology.stream("TICKS", { subjects: ["ticks"] }))
  *   const source = Stream.map(Stream.range(1, 1000), (value) => ({ value }))
  *   return yield* Stream.run(source, Publisher.sink(ticks))
  * })
- *
  * await Effect.runPromise(Effect.provide(program, Memory.layer())) // => { confirmed: 1000, duplicates: 0 }
  * ```
  *

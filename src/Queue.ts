@@ -72,6 +72,7 @@ const make = (strategy: Strategy) => (options: Options = {}): Settings => ({
  * import * as Queue from "effect-sluice/Queue"
  *
  * Queue.suspend({ messages: 50 }).messages // => 50
+ * Queue.suspend().messages // => 500
  * Queue.suspend().bytes // => 67108864
  * ```
  *
@@ -87,6 +88,16 @@ export const suspend: (options?: Omit<Options, "onDrop">) => Settings = make("su
  *
  * With the default `onDrop` (ack) a refused message is gone for this consumer.
  *
+ * **Example** (What is refused comes back in a minute)
+ *
+ * ```ts import.meta.vitest
+ * import * as Queue from "effect-sluice/Queue"
+ * import * as Settlement from "effect-sluice/Settlement"
+ *
+ * Queue.dropping({ messages: 50, onDrop: Settlement.nak("1 minute") }).onDrop // => Settlement.nak("1 minute")
+ * Queue.dropping().onDrop // => Settlement.ack
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -94,6 +105,10 @@ export const dropping: (options?: Options) => Settings = make("dropping")
 
 /**
  * Drops the oldest that waits when full. What a handler has already begun is never dropped.
+ *
+ * **Gotchas**
+ *
+ * With the default `onDrop` (ack) a dropped message is gone for this consumer.
  *
  * @category constructors
  * @since 0.1.0
@@ -149,6 +164,15 @@ const none: ReadonlyArray<never> = []
  * capacity free for arrivals, so that what the broker counts as outstanding never passes the declared capacity, although
  * reading goes on.
  *
+ * **Example** (Room for arrivals)
+ *
+ * ```ts import.meta.vitest
+ * import * as Queue from "effect-sluice/Queue"
+ *
+ * Queue.heldLimit(Queue.suspend({ messages: 100 })) // => 100
+ * Queue.heldLimit(Queue.sliding({ messages: 100 })) // => 75
+ * ```
+ *
  * @category combinators
  * @since 0.1.0
  */
@@ -158,7 +182,20 @@ export const heldLimit = (settings: Settings): number =>
     : Math.max(1, settings.messages - Math.ceil(settings.messages / 4))
 
 /**
- * Makes an empty queue.
+ * Makes an empty queue. For transports: a reader is given `Settings`, and its transport makes the queue.
+ *
+ * **Example** (A newer value takes the place of an older one)
+ *
+ * ```ts import.meta.vitest
+ * import * as Queue from "effect-sluice/Queue"
+ *
+ * const queue = Queue.makeUnsafe<Queue.Element>(Queue.latest({ messages: 10 }))
+ * const [older, newer] = [{ subject: "price.eur", bytes: 4 }, { subject: "price.eur", bytes: 4 }]
+ *
+ * queue.offer(older, 0, 0) // => []
+ * queue.offer(newer, 0, 0)[0] === older // => true
+ * queue.take(10).length // => 1
+ * ```
  *
  * @category constructors
  * @since 0.1.0

@@ -53,6 +53,8 @@ export type {
 export { Delivery } from "./internal/reader/streaming.ts"
 
 /**
+ * How somebody above the readers, such as a worker, stops them and follows what they do.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -88,6 +90,7 @@ export const ephemeral = (options: { readonly start?: Topology.ConsumerStart } =
  * import * as Reader from "effect-sluice/Reader"
  *
  * Reader.ordered({ start: { _tag: "lastPerSubject" } }).start._tag // => "lastPerSubject"
+ * Reader.ephemeral().start._tag // => "all"
  * ```
  *
  * @category constructors
@@ -106,8 +109,9 @@ export const ordered = (options: { readonly start?: Topology.ConsumerStart } = {
  * - `lanes` is how many handlers run at once. Default 1: everything in the stream's order. Messages with the same
  *   `key` of the topic stay in order for any number; start with 64 for handlers that wait for something.
  * - `retry` gives the delay after each attempt, and ends the attempts when it ends. Default, under a policy that can ask
- *   for a message again: one second, doubled up to a minute, jittered. Attempts are counted by the broker's delivery
- *   count, so a restart goes on where it was.
+ *   for a message again: one second, doubled up to a minute, jittered. `maxAttempts`, 5 unless given, ends them, too.
+ *   The attempt is the broker's delivery count plus the retries in place of this delivery: a process that starts anew
+ *   goes on with the broker's count, and does not know the retries in place of the one before it.
  * - A message with a key is retried in place: its key waits, other keys go on. A message without a key, or with a delay
  *   longer than the time budget, goes back to the broker for that time.
  * - Draining: it stops pulling, works off what it holds for as long as the worker's grace lasts, then ends. A key of
@@ -207,6 +211,21 @@ export type Entry<A> = batching.Entry<A>
  *
  * Messages that are retried come after their successors, with or without a key.
  *
+ * **Example** (One insert for up to 500 rows)
+ *
+ * ```ts import.meta.vitest
+ * import { Reader, Topic } from "effect-sluice"
+ * import { Effect, Schema } from "effect"
+ *
+ * const clicks = Topic.make("clicks", { schema: Schema.Struct({ url: Schema.String }) })
+ * const counting = Reader.handleBatch(
+ *   clicks,
+ *   { stream: "CLICKS", consumer: "counting", size: 500, within: "1 second" },
+ *   (batch) => Effect.log(`inserting ${batch.map(({ value }) => value.url).join(", ")}`)
+ * )
+ * Effect.isEffect(counting) // => true
+ * ```
+ *
  * @category running
  * @since 0.1.0
  */
@@ -220,7 +239,9 @@ export const handleBatch = <
 >(
   topic: Topic.Topic<P, A>,
   options: reader.Options & reader.RetryOptions<R2> & {
+    /** How many messages are a full batch; at most as many as the queue holds. */
     readonly size: number
+    /** How long the first message of a batch waits for others. */
     readonly within: Duration.Input
     readonly retry?: Retry
   },
@@ -260,7 +281,7 @@ export const handleBatch = <
  * Every delivery has to be settled. A loop that forgets some stalls when the queue is full; after 30 seconds a warning
  * says so. The time budget runs from the moment a delivery is taken, not from the moment it is looked at.
  *
- * **Example** (Two deliveries, acknowledged by hand)
+ * **Example** (One delivery acknowledged by hand, one by its outcome)
  *
  * ```ts import.meta.vitest
  * import * as AckPolicy from "effect-sluice/AckPolicy"
@@ -270,22 +291,20 @@ export const handleBatch = <
  * import * as Reader from "effect-sluice/Reader"
  * import * as Topic from "effect-sluice/Topic"
  * import * as Topology from "effect-sluice/Topology"
- * import * as Effect from "effect/Effect"
- * import * as Schema from "effect/Schema"
- * import * as Stream from "effect/Stream"
+ * import { Effect, Option, Result, Schema, Stream } from "effect"
  *
  * const ticks = Topic.make("ticks", { schema: Schema.Number })
  * const program = Effect.gen(function*() {
  *   yield* Provisioner.ensure(Topology.stream("TICKS", { subjects: ["ticks"] }))
  *   yield* Publisher.publish(ticks, 1)
  *   yield* Publisher.publish(ticks, 2)
- *   return yield* Reader.stream(ticks, { stream: "TICKS", consumer: "screen" }).pipe(
- *     Stream.mapEffect((delivery) => Effect.as(delivery.ack, delivery.message.streamSequence)),
- *     Stream.take(2),
- *     Stream.runCollect
- *   )
+ *   const deliveries = Reader.stream(ticks, { stream: "TICKS", consumer: "screen" })
+ *   const byHand = Stream.mapEffect(deliveries, (delivery) => Effect.as(delivery.ack, delivery.message.streamSequence))
+ *   const byOutcome = Reader.settling((tick: number) => Effect.succeed(tick * 10))(deliveries)
+ *   return [yield* Stream.runHead(byHand), yield* Stream.runHead(byOutcome)]
  * })
- * await Effect.runPromise(program.pipe(Effect.provide(Memory.layer()), Effect.provide(AckPolicy.onProcess))) // => [1, 2]
+ * const run = program.pipe(Effect.provide(Memory.layer()), Effect.provide(AckPolicy.onProcess))
+ * await Effect.runPromise(run) // => [Option.some(1), Option.some(Result.succeed(20))]
  * ```
  *
  * @category streaming

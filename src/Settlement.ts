@@ -83,7 +83,15 @@ export const nak = (delay: Duration.Input = 0): Settlement => ({
 })
 
 /**
- * Never again, and why.
+ * Never again, and why. The reason goes to the broker, and must not contain personal data.
+ *
+ * **Example** (A message that nobody can process)
+ *
+ * ```ts import.meta.vitest
+ * import * as Settlement from "effect-sluice/Settlement"
+ *
+ * Settlement.term("unknown currency") // => { _tag: "Term", reason: "unknown currency" }
+ * ```
  *
  * @category constructors
  * @since 0.1.0

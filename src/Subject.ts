@@ -50,14 +50,12 @@ export class InvalidSubject extends Schema.TaggedError<InvalidSubject>()("Invali
  *
  * **Details**
  *
- * Up to 16 tokens of 1 to 64 characters, 255 together. A character is printable ASCII without space (0x21 to 0x7e),
- * and none of `.`, `*`, `>`. The first token must not start with `$` (the server's own subjects) and must not be an
- * inbox (`_INBOX`, `_INBOX_…`).
+ * Up to 16 tokens of 1 to 64 characters, 255 together. A character is printable ASCII (0x21 to 0x7e), and none of `.`,
+ * `*`, `>`. The first token must not start with `$` (the server's own) and not be an inbox (`_INBOX`, `_INBOX_…`).
  *
  * **Gotchas**
  *
- * Do not build subjects by joining strings: `make("orders." + tenant)` lets a tenant called `eu.us` name two levels. Use
- * a `template`.
+ * Joining strings, as in `make("orders." + tenant)`, lets a tenant `eu.us` name two levels. Use a `template`.
  *
  * **Example** (A subject, and none)
  *
@@ -65,8 +63,9 @@ export class InvalidSubject extends Schema.TaggedError<InvalidSubject>()("Invali
  * import * as Subject from "effect-sluice/Subject"
  * import * as Result from "effect/Result"
  *
- * Result.isSuccess(Subject.make("orders.eu.placed")) // => true
+ * Subject.make("orders.eu.placed") // => Result.succeed(Subject.makeUnsafe("orders.eu.placed"))
  * Result.isSuccess(Subject.make("orders.*.placed")) // => false
+ * Result.isSuccess(Subject.pattern("orders.*.placed")) // => true
  * ```
  *
  * @category constructors
@@ -115,6 +114,7 @@ export const patternUnsafe = (text: string): Pattern => Result.getOrThrow(patter
  * const anyRegion = Subject.patternUnsafe("orders.*.placed")
  * Subject.matches(anyRegion, "orders.eu.placed") // => true
  * Subject.matches(anyRegion, "orders.eu.west.placed") // => false
+ * Subject.overlaps(anyRegion, Subject.patternUnsafe("orders.eu.>")) // => true
  * Subject.matches(Subject.patternUnsafe("orders.>"), "orders") // => false
  * ```
  *

@@ -164,7 +164,23 @@ export const stream = (name: string, options: {
 
 /**
  * Declares a consumer. What is left out gets the default: from the first message, explicit acks, 30 seconds to answer,
- * 20,000 unanswered deliveries over all replicas, no limit of deliveries (the reader decides when to give up).
+ * 20,000 unanswered deliveries over all replicas, no limit of deliveries (the reader decides when to give up), and it
+ * stays when nobody reads.
+ *
+ * **When to use**
+ *
+ * For consumers that are made beforehand, such as one that a reader with few rights reads with `bind: true`. Other
+ * readers make theirs.
+ *
+ * **Example** (A consumer of one region)
+ *
+ * ```ts import.meta.vitest
+ * import * as Topology from "effect-sluice/Topology"
+ *
+ * const billing = Topology.consumer("billing", { filters: ["orders.eu.>"] })
+ * billing.ackWaitMs // => 30000
+ * billing.maxDeliver // => -1
+ * ```
  *
  * @category constructors
  * @since 0.1.0
@@ -190,8 +206,16 @@ export const consumer = (name: string, options: {
 })
 
 /**
- * What differs between what is wanted and what exists, in words; empty if they agree. A `start` is not compared: it only
- * says where a new consumer begins.
+ * What differs between the stream that is wanted and the one that exists, in words; empty if they agree.
+ *
+ * **Example** (One replica instead of three)
+ *
+ * ```ts import.meta.vitest
+ * import * as Topology from "effect-sluice/Topology"
+ *
+ * const wanted = Topology.stream("ORDERS", { subjects: ["orders.>"], replicas: 3 })
+ * Topology.streamDifferences(wanted, { ...wanted, replicas: 1 }) // => ["replicas is 1, wanted 3"]
+ * ```
  *
  * @category combinators
  * @since 0.1.0
@@ -200,7 +224,17 @@ export const streamDifferences = (wanted: Stream, actual: Stream): ReadonlyArray
   differences(wanted, actual, ["name"])
 
 /**
- * As `streamDifferences`, for consumers.
+ * As `streamDifferences`, for consumers. `start` is not compared: it only says where a new consumer begins.
+ *
+ * **Example** (Another place to begin is no difference)
+ *
+ * ```ts import.meta.vitest
+ * import * as Topology from "effect-sluice/Topology"
+ *
+ * const wanted = Topology.consumer("billing", { start: { _tag: "new" } })
+ * Topology.consumerDifferences(wanted, Topology.consumer("billing")) // => []
+ * Topology.consumerDifferences(wanted, { ...wanted, maxDeliver: 3 }) // => ["maxDeliver is 3, wanted -1"]
+ * ```
  *
  * @category combinators
  * @since 0.1.0

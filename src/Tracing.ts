@@ -68,6 +68,18 @@ export const parse = (traceparent: string, tracestate = ""): Option.Option<Trace
 /**
  * The span that a message was published in, if its headers say so.
  *
+ * **Example** (There and back)
+ *
+ * ```ts import.meta.vitest
+ * import * as Headers from "effect-sluice/Headers"
+ * import * as Tracing from "effect-sluice/Tracing"
+ * import * as Option from "effect/Option"
+ *
+ * const span = Option.getOrThrow(Tracing.parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"))
+ * const back = Tracing.fromHeaders(Tracing.toHeaders(Headers.empty, span))
+ * Tracing.format(Option.getOrThrow(back)) // => "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+ * ```
+ *
  * @category decoding
  * @since 0.1.0
  */
@@ -83,9 +95,21 @@ export const fromHeaders = (headers: Headers.Headers): Option.Option<Tracer.Exte
  *
  * **When to use**
  *
- * In a handler that is worth a span of its own:
- * `Effect.withSpan("bill", { kind: "consumer", parent: Option.getOrUndefined(Tracing.fromDelivery(message)) })`. For a
- * batch, name the spans of its messages as links of one span.
+ * In a handler that is worth a span of its own. For a batch, name the spans of its messages as links of one span.
+ *
+ * **Example** (A handler with a span)
+ *
+ * ```ts import.meta.vitest
+ * import type * as Message from "effect-sluice/Message"
+ * import * as Tracing from "effect-sluice/Tracing"
+ * import * as Effect from "effect/Effect"
+ * import * as Option from "effect/Option"
+ *
+ * const bill = (order: string, message: Message.Delivery) =>
+ *   Effect.log(`charging ${order}`).pipe(
+ *     Effect.withSpan("bill", { kind: "consumer", parent: Option.getOrUndefined(Tracing.fromDelivery(message)) })
+ *   )
+ * ```
  *
  * @category decoding
  * @since 0.1.0

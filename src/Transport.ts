@@ -60,7 +60,7 @@ export type ConnectionStatus =
   | { readonly _tag: "Closed"; readonly reason: Option.Option<Reason> }
 
 /**
- * How one publish ended, and how much is known about it (I11).
+ * How one publish ended, and how much is known about it.
  *
  * - `Confirmed`: stored at `sequence`; `duplicate` if an earlier publish with the same id had stored it already.
  * - `NotSent`: certainly not stored.
@@ -206,6 +206,19 @@ export interface TopologyAdmin {
 
 /**
  * A connection to a broker.
+ *
+ * **Example** (Which broker this is)
+ *
+ * ```ts import.meta.vitest
+ * import * as Memory from "effect-sluice/layers/Memory"
+ * import { Transport } from "effect-sluice/Transport"
+ * import * as Effect from "effect/Effect"
+ *
+ * const program = Effect.flatMap(Transport, ({ capabilities }) => capabilities)
+ * const { broker, persistent } = await Effect.runPromise(Effect.provide(program, Memory.layer()))
+ * broker // => "memory"
+ * persistent // => false
+ * ```
  *
  * @category services
  * @since 0.1.0

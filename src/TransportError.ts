@@ -59,12 +59,12 @@ export class TimedOut extends Schema.TaggedClass<TimedOut>()("TimedOut", {
     return `${this.operation}: no answer within ${this.millis} ms`
   }
   get hint(): string {
-    return "Retry with the same message id; the broker drops what it already stored within its dedupe window."
+    return "Try again; a message with the same id is stored once within the stream's dedupe window."
   }
 }
 
 /**
- * The server rejected the credentials.
+ * The server rejected the credentials, or they cannot be read.
  *
  * @category reasons
  * @since 0.1.0
@@ -72,7 +72,7 @@ export class TimedOut extends Schema.TaggedClass<TimedOut>()("TimedOut", {
 export class AuthFailed extends Schema.TaggedClass<AuthFailed>()("AuthFailed", { detail: Schema.String }) {
   readonly isRetryable = false
   get problem(): string {
-    return `the server rejected the credentials: ${this.detail}`
+    return `the credentials are not accepted: ${this.detail}`
   }
   get hint(): string {
     return "Check NATS_USER and NATS_PASSWORD, NATS_TOKEN, NATS_NKEY_SEED or NATS_CREDS, and that they have not expired."
@@ -308,6 +308,8 @@ export const Reason = Schema.Union([
 ])
 
 /**
+ * One of the reasons, as the schema of the same name describes them.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -353,7 +355,16 @@ export class TransportError extends Schema.TaggedError<TransportError>()("Transp
 export const because = (reason: Reason): TransportError => new TransportError({ reason })
 
 /**
- * What was asked for cannot work.
+ * What was asked for cannot work: `what` it is, what is wrong with it, and what to do.
+ *
+ * **Example** (For authors of transports)
+ *
+ * ```ts import.meta.vitest
+ * import * as TransportError from "effect-sluice/TransportError"
+ *
+ * const error = TransportError.invalid("stream", "\"a.b\" is not a name", "Use letters, digits, - and _.")
+ * error.message // => 'stream: "a.b" is not a name. Use letters, digits, - and _.'
+ * ```
  *
  * @category constructors
  * @since 0.1.0

@@ -4,8 +4,8 @@
  * A `Worker` is a value: readers, the topology they need, and what they share. `run` makes the topology, runs all
  * readers at once, and, when it is time, shuts down in five steps:
  *
- * 1. Stop pulling. What waits in the queues goes back to the broker.
- * 2. Let running handlers finish, until the deadline.
+ * 1. Stop pulling. A key that waits for a retry goes back to the broker as a whole.
+ * 2. Work off what is held, until the grace is over.
  * 3. Interrupt the rest, and hand its messages back at once.
  * 4. Wait until the broker has confirmed the acks.
  * 5. Close, and say what became of every delivery: the ledger.
@@ -159,13 +159,29 @@ export const isWorker = (value: unknown): value is Worker<unknown, unknown> => P
  * **Details**
  *
  * One reader's failure drains the others, and then is the worker's. Otherwise the result is the ledger. When the grace is
- * over before all handlers are, a warning says so, and the deliveries count as `abandoned`: their messages go back to the
- * broker and are delivered again.
+ * over before everything held is worked off, a warning says so. What had not begun counts as `returned`, what was
+ * interrupted as `abandoned`; both go back to the broker and are delivered again.
  *
  * **Gotchas**
  *
- * An interruption of `run` takes as long as the handlers do, up to `grace`. A handler that cannot be interrupted is left
- * behind 5 seconds after the deadline.
+ * An interruption of `run` takes as long as what is held does, up to `grace`. A handler that cannot be interrupted is left
+ * behind 5 seconds after the deadline. An interrupted `run` has no result: `NodeRuntime.runMain` drains on SIGTERM and
+ * then exits with 130, without a ledger. Use `drain` or `observe` where somebody wants to see it, or `sluice run`.
+ *
+ * **Example** (A worker inside an application)
+ *
+ * ```ts import.meta.vitest
+ * import { Topology, Worker } from "effect-sluice"
+ * import * as Memory from "effect-sluice/layers/Memory"
+ * import { Effect } from "effect"
+ *
+ * const worker = Worker.make({
+ *   topology: [Topology.stream("ORDERS", { subjects: ["orders.>"] })],
+ *   readers: [Effect.log("here stands Reader.handle(…)")]
+ * })
+ * const ledger = await Effect.runPromise(Effect.provide(Worker.run(worker, { grace: "5 seconds" }), Memory.layer()))
+ * Worker.addsUp(ledger) // => true
+ * ```
  *
  * @category running
  * @since 0.1.0

@@ -94,6 +94,18 @@ export default Worker.make({ topology: [Topology.stream("ORDERS", { subjects: ["
     assert.include(none.stderr, "its export \"notATopic\" is a number, not a topic")
   })
 
+  it("the holes of a topic's subject are all filled, and no others, before anything is read", async () => {
+    const missing = await sluice(["pub", "--topic", "orders.ts#orders"], { env, input: "no JSON\n" })
+    assert.strictEqual(missing.code, 2)
+    oneLine(missing.stderr)
+    assert.include(missing.stderr, "fill the holes of orders.{region}: add --param region=VALUE")
+    const params = ["--param", "region=eu", "--param", "regio=us"]
+    const unknown = await sluice(["pub", "--topic", "orders.ts#orders", ...params], { env, input: "no JSON\n" })
+    assert.strictEqual(unknown.code, 2)
+    oneLine(unknown.stderr)
+    assert.include(unknown.stderr, "--param regio: the subject orders.{region} has no such hole")
+  })
+
   it("lines that no stream stores end it with 1, and are named", async () => {
     const outcome = await sluice(["pub", "nobody.home", "--budget", "300ms"], { env, input: "a\nb\n" })
     assert.strictEqual(outcome.code, 1)
@@ -213,6 +225,15 @@ export default Worker.make({ name: "numbers", readers: [reader] })`
     assert.strictEqual(outcome.code, 1)
     oneLine(outcome.stderr)
     assert.include(outcome.stderr, "stream \"NOWHERE\" does not exist")
+  })
+
+  it("names that no stream and no subject can have are refused at once, with 2", async () => {
+    for (const args of [["or ders"], ["a.b"], ["*"], [""], ["ORDERS", "--filter", "or ders"]]) {
+      const outcome = await sluice(["read", ...args, "--no-follow"], { env })
+      assert.strictEqual(outcome.code, 2, outcome.stderr)
+      oneLine(outcome.stderr)
+      assert.isBelow(outcome.millis, 5_000)
+    }
   })
 
   it("a reader of its output that goes away is no failure", async () => {

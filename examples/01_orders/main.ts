@@ -59,7 +59,7 @@ const main = Effect.gen(function*() {
     return yield* new Unusable({ message: `--work-ms takes a number of milliseconds, not "${given["work-ms"]}"` })
   }
   yield* checkInput(given.input)
-  const onServer = process.env["NATS_URL"] !== undefined
+  const onServer = (process.env["NATS_URL"] ?? "") !== ""
   const summary = yield* program(given).pipe(
     Effect.provide(onServer ? Nats.layerConfig : Memory.layer())
   )

@@ -63,14 +63,21 @@ const ownStream = (run: string) =>
     return name
   })
 
-/** Every line goes out as it is, so that what does not decode is the reader's to find. */
+/**
+ * Every line goes out byte by byte as it is, so that what does not decode is the reader's to find. Latin-1 has a
+ * character for each byte; as UTF-8, invalid bytes would be replaced, and `readline` would also cut at U+2028.
+ */
 const publish = (run: string, input: string, tally: Tally) =>
   Stream.fromAsyncIterable(
-    createInterface({ input: input === "-" ? process.stdin : createReadStream(input), crlfDelay: Infinity }),
+    createInterface({
+      input: (input === "-" ? process.stdin : createReadStream(input)).setEncoding("latin1"),
+      crlfDelay: Infinity
+    }),
     (error) =>
       new Unusable({ message: `cannot read the input: ${error instanceof Error ? error.message : String(error)}` })
   ).pipe(
-    Stream.filter((line) => line.trim() !== ""),
+    Stream.filter((line) => /[^ \t]/.test(line)),
+    Stream.map((line) => Buffer.from(line, "latin1")),
     Stream.grouped(500),
     Stream.runForEach(Effect.fnUntraced(function*(lines) {
       const batch = lines.map((line) => outgoing(run, line, ++tally.read))
@@ -89,22 +96,22 @@ const publish = (run: string, input: string, tally: Tally) =>
     }))
   )
 
-const outgoing = (run: string, line: string, number: number): Message.Outgoing => ({
+const outgoing = (run: string, line: Buffer, number: number): Message.Outgoing => ({
   subject: subjectOf(run, line),
-  payload: Buffer.from(line),
+  payload: line,
   headers: Result.getOrThrow(Headers.fromRecord({ Line: String(number) })),
   id: `${run}:${number}`
 })
 
 /** A line without a usable region still has to get somewhere. */
-const subjectOf = (run: string, line: string): string => {
+const subjectOf = (run: string, line: Buffer): string => {
   const subject = Orders.template.subject({ run, region: regionOf(line) })
   return Result.isSuccess(subject) ? subject.success : `sluice-example.${run}.unknown.placed`
 }
 
-const regionOf = (line: string): string => {
+const regionOf = (line: Buffer): string => {
   try {
-    const region = (JSON.parse(line) as { readonly region?: unknown } | null)?.region
+    const region = (JSON.parse(line.toString()) as { readonly region?: unknown } | null)?.region
     return typeof region === "string" ? region : "unknown"
   } catch {
     return "unknown"

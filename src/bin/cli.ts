@@ -16,7 +16,8 @@ const root = Command.make("sluice").pipe(
   Command.withDescription(
     "Typed, backpressured streaming over NATS JetStream. Data goes to stdout, everything else to stderr. Connects to "
       + "--server, else NATS_URL, else nats://127.0.0.1:4222, with the credentials of the environment. "
-      + "Exit codes: 0 done, 1 failed, 2 wrong usage or unreadable input, 130 stopped by a signal."
+      + "Exit codes: 0 done (run and read: also when told to stop), 1 failed, 2 wrong usage or unreadable input, "
+      + "130 stopped in the middle by a signal."
   ),
   Command.withExamples([
     { command: "sluice run worker.ts", description: "Run a worker until SIGTERM, then drain" },

@@ -34,6 +34,9 @@ const explain = (error: unknown): string => {
   if (!(error instanceof Error)) {
     return oneLine(String(error))
   }
+  if ((error as NodeJS.ErrnoException).code === "ERR_UNKNOWN_FILE_EXTENSION") {
+    return `Node ${process.version} cannot run a file of this kind; it has to be .js, or .ts with Node 22.19 or newer`
+  }
   // The first frame outside of Node is where the module's author has to look.
   const frame = error.stack?.split("\n").find((line) => line.includes("file://") && !line.includes("node_modules"))
   return oneLine(`${error.name}: ${error.message}${frame === undefined ? "" : ` (${frame.trim()})`}`)

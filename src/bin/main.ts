@@ -43,6 +43,7 @@ const onSignals = (stop: Stop.Stop["Service"]): void => {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
       if (asked) {
+        Status.end()
         process.exit(130)
       }
       asked = true

@@ -36,7 +36,9 @@ export const builder = (options: Options): Effect.Effect<Build, ExitWith> =>
       return yield* usage("give either a SUBJECT or --topic FILE#EXPORT")
     }
     if (Option.isSome(options.topic)) {
-      return forTopic(yield* loadTopic(options.topic.value), options, headers.success)
+      const topic = yield* loadTopic(options.topic.value)
+      yield* checkParams(topic, options.params)
+      return forTopic(topic, options, headers.success)
     }
     const subject = Subject.make(Option.getOrThrow(options.subject))
     if (Result.isFailure(subject)) {
@@ -94,6 +96,19 @@ const forTopic = (topic: AnyTopic, options: Options, headers: Headers.Headers): 
   }
 }
 
+/** Every hole of the topic's subject is filled, and nothing else is. */
+const checkParams = (topic: AnyTopic, params: Options["params"]): Effect.Effect<void, ExitWith> => {
+  const missing = topic.template.holes.filter((hole) => !Object.hasOwn(params, hole))
+  const unknown = Object.keys(params).filter((name) => !topic.template.holes.includes(name))
+  if (missing.length > 0) {
+    const wanted = missing.map((hole) => `--param ${hole}=VALUE`).join(" ")
+    return Effect.fail(usage(`fill the holes of ${topic.name}: add ${wanted}; @FIELD takes the value from each line`))
+  }
+  return unknown.length > 0
+    ? Effect.fail(usage(`--param ${oneLine(unknown.join(", "))}: the subject ${topic.name} has no such hole`))
+    : Effect.void
+}
+
 const fill = (
   params: Readonly<Record<string, string>>,
   line: unknown
@@ -120,8 +135,10 @@ const fieldOf = (value: unknown, field: string): Result.Result<string, string> =
     : undefined
   return (typeof found === "string" && found !== "") || typeof found === "number"
     ? Result.succeed(String(found))
-    : Result.fail(`its field "${oneLine(field)}" is ${found === undefined ? "missing" : "no text and no number"}`)
+    : Result.fail(`its field "${oneLine(field)}" is ${isGiven(found) ? "no text and no number" : "missing or empty"}`)
 }
+
+const isGiven = (found: unknown): boolean => found !== undefined && found !== ""
 
 const arrived = (payload: Uint8Array, subject: string): Message.Delivery =>
   new Message.Delivery({
@@ -147,7 +164,8 @@ const loadTopic = (text: string): Effect.Effect<AnyTopic, ExitWith> => {
       return Effect.succeed(found)
     }
     const what = name in module ? `is ${describe(found)}, not a topic` : "does not exist"
-    return Effect.fail(usage(`${file}: its export "${name}" ${what}; write \`export const ${name} = Topic.make(…)\``))
+    const right = name === "default" ? "export default Topic.make(…)" : `export const ${name} = Topic.make(…)`
+    return Effect.fail(usage(`${file}: its export "${name}" ${what}; write \`${right}\`, or name another: FILE#EXPORT`))
   })
 }
 

@@ -62,7 +62,7 @@ export const pub = Command.make("pub", {
     Flag.withDefault({})
   ),
   budget: Flag.String("budget").pipe(
-    Flag.filterMap(Duration.parse, (text) => `"${text}" is no duration; write 500ms, 30s or 1m`),
+    Flag.filterMap(Duration.parse, () => "a duration such as 500ms, 30s or 1m"),
     Flag.withMetavar("DURATION"),
     Flag.withDescription(
       "How long to keep trying to store a line. Default: 30s. Must stay below the stream's dedupe window"

@@ -13,6 +13,7 @@ import * as Result from "effect/Result"
 import type { Delivery } from "../Message.ts"
 import * as Queue from "../Queue.ts"
 import * as Settlement from "../Settlement.ts"
+import * as Subject from "../Subject.ts"
 import type { ConsumerStart } from "../Topology.ts"
 import { Transport } from "../Transport.ts"
 import type { Inlet } from "../Transport.ts"
@@ -43,7 +44,7 @@ export const read = Command.make("read", {
   count: Flag.Int("count").pipe(
     Flag.withMetavar("N"),
     Flag.withDescription("End after so many messages"),
-    Flag.filter((count) => count > 0, (count) => `--count ${count}: must be at least 1`),
+    Flag.filter((count) => count > 0, () => "a whole number from 1"),
     Flag.optional
   ),
   json: Flag.Boolean("json").pipe(
@@ -61,6 +62,7 @@ export const read = Command.make("read", {
 }, (options) =>
   Effect.gen(function*() {
     const start = yield* parseFrom(options.from)
+    yield* checkNames(options)
     const limit = Option.getOrElse(options.count, () => Number.POSITIVE_INFINITY)
     const reading = tail({ ...options, start, limit })
     yield* Stop.endingWith(Connect.connected({ server: options.server, whenStopped: 0 }, reading), 0)
@@ -119,6 +121,15 @@ const tail = (reading: Reading) =>
       left -= batch.length
     }
   }))
+
+/** Before anything is sent: the broker would not even answer to some of them. */
+const checkNames = (options: { readonly stream: string; readonly filter: ReadonlyArray<string> }) => {
+  if (!/^[\w-]{1,128}$/u.test(options.stream)) {
+    return Effect.fail(usage(`"${options.stream}" names no stream: a name has 1 to 128 letters, digits, - and _`))
+  }
+  const wrong = options.filter.map(Subject.pattern).find(Result.isFailure)
+  return wrong === undefined ? Effect.void : Effect.fail(usage(`--filter: ${wrong.failure.message}`))
+}
 
 /** How long to wait for a first message, where waiting at the end was not asked for and nothing may match. */
 const patience = Duration.seconds(2)

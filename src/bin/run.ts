@@ -24,7 +24,7 @@ export const run = Command.make("run", {
     Argument.withDescription("A .ts or .js module whose default export is Worker.make({ … })")
   ),
   grace: Flag.String("grace").pipe(
-    Flag.filterMap(Duration.parse, (text) => `"${text}" is no duration; write 500ms, 30s or 2m`),
+    Flag.filterMap(Duration.parse, () => "a duration such as 500ms, 30s or 2m"),
     Flag.withMetavar("DURATION"),
     Flag.withDescription(
       "How long the shutdown may take, for instance 30s: what is held is worked off as far as it reaches. Default: 10s"
@@ -34,7 +34,10 @@ export const run = Command.make("run", {
   embedded: Flag.Boolean("embedded").pipe(
     Flag.withoutNegation,
     Flag.withDefault(false),
-    Flag.withDescription("Use a broker inside this process, which forgets everything when it ends: for a first try")
+    Flag.withDescription(
+      "Use a broker inside this process: for a first try. Only the worker itself can publish to it, and it forgets "
+        + "everything when it ends"
+    )
   ),
   logFormat: Flag.Literals("log-format", ["pretty", "json"]).pipe(
     Flag.withDescription("How logs and the ledger are written. Default: pretty"),

@@ -15,6 +15,14 @@ export const print = (lines: string): void => {
   process.stderr.write(current === "" ? `${lines}\n` : `${clear}${lines}\n${current}`)
 }
 
+/** Takes the status line away, for a process that ends without closing anything. */
+export const end = (): void => {
+  if (current !== "") {
+    current = ""
+    process.stderr.write(clear)
+  }
+}
+
 /** Shows a line and keeps it fresh until the scope closes. */
 export const show = (text: () => string): Effect.Effect<void, never, Scope.Scope> =>
   process.stderr.isTTY

@@ -208,7 +208,9 @@ export class Holdings {
       this.counts.swallowed++
       entry.token = token
       entry.leasedAt = now
-      if (entry.settlement !== undefined) {
+      if (entry.ackedEarly) {
+        this.decide(entry, Settlement.ack)
+      } else if (entry.settlement !== undefined) {
         this.verdicts.post(entry)
       }
       return true

@@ -113,7 +113,8 @@ export class InFlight {
   reconnected(now: number): void {
     this.ended.reconnected(now)
     for (const entry of this.entries.values()) {
-      if (entry.phase === "settled") {
+      // What goes back comes back, and needs its room then: behind it, `upTo` may hold all the rest.
+      if (entry.phase === "settled" && entry.settlement?._tag !== "Nak") {
         this.uncount(entry)
       }
     }

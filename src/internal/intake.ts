@@ -119,14 +119,24 @@ export class Intake {
     this.pullMore()
   }
 
+  /** The consumer was made anew: like a new connection, it knows nothing of what was asked and said before. */
+  replaced(): void {
+    if (this.#connected) {
+      this.connected()
+    }
+  }
+
   disconnected(): void {
     this.#connected = false
     this.holdings.verdicts.disconnected()
   }
 
-  /** The source is gone for good. */
+  /** The source is gone for good; without a connection nobody is left to confirm anything either. */
   fail(error: TransportError): void {
     this.#taking.fail(error)
+    if (!this.#connected) {
+      this.holdings.verdicts.giveUp()
+    }
   }
 
   /** The sequences of this stream no longer mean the same messages. */

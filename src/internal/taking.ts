@@ -61,7 +61,7 @@ export class Taking {
 
   readonly settle = (verdicts: ReadonlyArray<Verdict>): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const word = this.#waitsForWord ? Latch.makeUnsafe(false) : undefined
+      const word = this.#waitsForWord && !this.hasFailed ? Latch.makeUnsafe(false) : undefined
       let open = 0
       for (const { delivery, settlement } of verdicts) {
         const entry = this.#holdings.table.get(delivery.streamSequence)

@@ -107,8 +107,9 @@ export class Verdicts {
     if (recent.length > 0) {
       this.#options.write({ id: NOBODY, entries: recent })
     }
-    for (const batch of this.#sent.values()) {
-      this.#outbox.push(...batch.entries)
+    // Not as the arguments of one call: there can be more than a call takes.
+    for (const { entries } of this.#sent.values()) {
+      this.#outbox = this.#outbox.concat(entries)
     }
     this.#sent.clear()
     this.flush()
@@ -129,7 +130,7 @@ export class Verdicts {
         this.unconfirmed += batch.covers.length
         this.#release(batch)
       } else {
-        this.#outbox.unshift(...batch.entries)
+        this.#outbox = batch.entries.concat(this.#outbox)
         this.flush(batch.attempt + 1)
       }
     }
@@ -137,31 +138,38 @@ export class Verdicts {
 
   /** Waits no longer: what the broker has not confirmed stays unconfirmed. */
   giveUp(): void {
+    this.unconfirmed += this.reset()
+  }
+
+  /** Forgets what is under way, and lets go whoever waits for the broker's word on it. How many verdicts that were. */
+  reset(): number {
     const open = new Set(this.#outbox)
-    for (const batch of this.#sent.values()) {
-      for (const entry of batch.covers) {
+    for (const { covers } of this.#sent.values()) {
+      for (const entry of covers) {
         open.add(entry)
       }
     }
-    this.unconfirmed += open.size
-    this.reset()
-  }
-
-  reset(): void {
     this.#sent.clear()
     this.#outbox = []
     this.idle.openUnsafe()
+    for (const entry of open) {
+      entry.onConfirmed?.()
+    }
+    return open.size
   }
 
-  /** One ack for the whole prefix; naks and terms still go out for themselves, and a nak keeps the prefix from growing. */
+  /**
+   * One answer for the whole prefix; naks still go out for themselves, and keep the prefix from growing. A term waits for
+   * its turn like an ack: under `ack_policy: all` a server takes it for one, and it would cover what is not done.
+   */
   #upTo(posted: ReadonlyArray<Entry>): readonly [ReadonlyArray<Entry>, ReadonlyArray<Entry>] {
-    const single = posted.filter((entry) => entry.settlement?._tag !== "Ack")
+    const single = posted.filter((entry) => entry.settlement?._tag === "Nak")
     for (const entry of single) {
       if (entry.settlement?._tag === "Nak") {
         this.#options.table.move(entry, "returning", this.#options.now() + entry.settlement.delayMs)
       }
     }
-    const prefix = this.#options.table.prefix().filter((entry) => entry.settlement?._tag === "Ack")
+    const prefix = this.#options.table.prefix().filter((entry) => entry.settlement?._tag !== "Nak")
     const last = prefix.at(-1)
     return last === undefined ? [single, single] : [[...single, last], [...single, ...prefix]]
   }

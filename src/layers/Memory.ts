@@ -109,8 +109,9 @@ export const clientLayer: Layer.Layer<Transport, never, Broker> = Layer.effect(
  * import * as Effect from "effect/Effect"
  *
  * const program = Provisioner.ensure(Topology.stream("ORDERS", { subjects: ["orders.>"] }))
+ * const ensured = await Effect.runPromise(Effect.provide(program, Memory.layer()))
  *
- * (await Effect.runPromise(Effect.provide(program, Memory.layer()))).length // => 1
+ * ensured[0]?.created // => true
  * ```
  *
  * @category layers

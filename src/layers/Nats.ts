@@ -25,7 +25,24 @@ import { Requests } from "../internal/nats/requests.ts"
 import * as Server from "../internal/nats/server.ts"
 import * as Supervisor from "../internal/nats/supervisor.ts"
 import { Transport } from "../Transport.ts"
-import { because, ConnectFailed, type Reason, type TransportError } from "../TransportError.ts"
+import { because, ConnectFailed, invalid, type Reason, type TransportError } from "../TransportError.ts"
+
+/**
+ * The files for TLS.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TlsFiles {
+  /** Who signed the server's certificate, in PEM. Default: the authorities that Node trusts. */
+  readonly caFile?: string
+  /** This client's own certificate, in PEM, for a server that asks for one. Goes with `keyFile`. */
+  readonly certFile?: string
+  /** The private key of that certificate, in PEM. */
+  readonly keyFile?: string
+  /** The TLS handshake comes before the server's INFO; the server must be set up for it (2.10.4 and newer). */
+  readonly handshakeFirst?: boolean
+}
 
 /**
  * How to reach NATS. Everything but `servers` has a default.
@@ -44,7 +61,7 @@ export interface Options {
   /** A file with JWT and seed, as `nsc` writes it; read anew at each connect. */
   readonly credsFile?: string
   /** TLS files, read anew at each connect. Present, even empty: TLS is demanded whatever the URL says. */
-  readonly tls?: Server.TlsFiles
+  readonly tls?: TlsFiles
   /** How the server's monitoring shows this connection. Default `sluice`. */
   readonly name?: string
   /** The first part of private reply subjects; the user needs the right to subscribe below it. Default `_INBOX`. */
@@ -97,7 +114,19 @@ export const layer = (options: Options): Layer.Layer<Transport, TransportError> 
 /**
  * The options from the environment: `NATS_URL` (default `nats://127.0.0.1:4222`; several with commas), `NATS_USER`,
  * `NATS_PASSWORD`, `NATS_TOKEN`, `NATS_NKEY_SEED`, `NATS_CREDS` (a file), `NATS_TLS_CA`, `NATS_TLS_CERT`,
- * `NATS_TLS_KEY` (files), `NATS_NAME`, `NATS_INBOX_PREFIX`, `NATS_ALLOW_PLAINTEXT_CREDENTIALS`.
+ * `NATS_TLS_KEY` (files), `NATS_NAME`, `NATS_INBOX_PREFIX`, `NATS_ALLOW_PLAINTEXT_CREDENTIALS`. A value that cannot be
+ * read fails with `ConfigError`.
+ *
+ * **Example** (From the environment, but for the name)
+ *
+ * ```ts import.meta.vitest
+ * import * as Nats from "effect-sluice/layers/Nats"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * const layer = Layer.unwrap(Effect.map(Nats.config, (options) => Nats.layer({ ...options, name: "billing" })))
+ * Layer.isLayer(layer) // => true
+ * ```
  *
  * @category config
  * @since 0.1.0
@@ -167,9 +196,26 @@ const urls = (servers: Options["servers"]): ReadonlyArray<string> =>
     ? Redacted.value(servers).split(",")
     : servers
 
+/** Refuses what would wait for ever, or garble the protocol. */
+const checkOptions = ({ inboxPrefix, publishBytes, publishMessages }: Options): Effect.Effect<void, TransportError> => {
+  for (const [what, value] of Object.entries({ publishMessages, publishBytes })) {
+    if (value !== undefined && !(value >= 1)) {
+      return Effect.fail(invalid(what, `it is ${value}, so that nothing could ever be sent`, "Make it at least 1."))
+    }
+  }
+  return inboxPrefix === undefined || INBOX.test(inboxPrefix)
+    ? Effect.void
+    : Effect.fail(
+      invalid("inboxPrefix", "it is not a subject", "Use letters, digits, - and _, with dots between them.")
+    )
+}
+
+const INBOX = /^[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64})*$/
+
 const make = (options: Options): Effect.Effect<Transport["Service"], TransportError, Scope.Scope> =>
   Effect.gen(function*() {
     const servers = yield* Effect.forEach(urls(options.servers), Server.parse)
+    yield* checkOptions(options)
     for (const server of servers) {
       yield* Server.checkClearText(server, options, options.tls, options.allowPlaintextCredentials ?? false)
     }

@@ -14,7 +14,7 @@ interface Ended {
   readonly stderr: string
 }
 
-const start = (args: ReadonlyArray<string>, env: Record<string, string>, stdin = "") => {
+const start = (args: ReadonlyArray<string>, env: Record<string, string>, stdin: string | Buffer = "") => {
   const { NATS_URL: _, ...clean } = process.env
   const child = spawn(
     process.execPath,
@@ -95,6 +95,17 @@ describe("examples/01_orders", () => {
       duplicates: 0
     })
     assert.strictEqual(retried, 5)
+  }, 30_000)
+
+  it("hands every line on byte by byte: invalid UTF-8 does not decode, U+2028 is no end of a line", async () => {
+    const order = (customer: string) => JSON.stringify({ id: "a", customer, region: "eu", total: 1, card: "ok" })
+    const input = Buffer.concat([
+      Buffer.from(`\ufeff${order("ann\u2028bob")}\r\n`),
+      Buffer.from(order("\u00ff\u00fe"), "latin1"),
+      Buffer.from(`\n \t\n${order("ünal")}`)
+    ])
+    const { rest } = summaryOf(await start(["--json", "--input", "-"], {}, input))
+    assert.include(rest, { read: 3, processed: 2, rejected: 1 })
   }, 30_000)
 
   it("says in one line what is wrong with the input, and exits with 2", async () => {

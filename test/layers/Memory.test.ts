@@ -181,19 +181,6 @@ describe("delivery", () => {
 })
 
 describe("a consumer", () => {
-  test("with one ack for a prefix is not set back by an old one", (h) =>
-    Effect.gen(function*() {
-      yield* h.create()
-      yield* h.storeMany(6)
-      const opened = yield* h.read({ consumer: { ack: "all" }, ack: { _tag: "upTo" } })
-      const taken = yield* h.take(opened, 6)
-      yield* h.settle(opened, [taken[2]!], Settlement.term("x"))
-      yield* h.until({ ackFloor: 3, ackPending: 3 })
-      yield* h.settle(opened, [taken[0]!], Settlement.term("x"))
-      yield* h.advance("100 millis")
-      assert.deepInclude(yield* h.info(), { ackFloor: 3, ackPending: 3 })
-    }))
-
   test("made anew by its reader goes on after what others had finished before", (h) =>
     Effect.gen(function*() {
       yield* h.create()

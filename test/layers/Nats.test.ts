@@ -180,7 +180,9 @@ describe("connecting", () => {
       ["nats://user:CANARY@192.0.2.1:4222", "Invalid"],
       ["nats://CANARY@192.0.2.1:4222", "Invalid"],
       ["http://127.0.0.1:4222", "Invalid"],
-      ["nats://[", "Invalid"]
+      ["nats://[", "Invalid"],
+      ["nats://a%zz:CANARY@127.0.0.1:4222", "Invalid"],
+      ["nats://user:CANARY@127.0.0.1.example.com:4222", "Invalid"]
     ] as const
   )("%s is refused before anything is sent", ([servers, tag]) =>
     Effect.gen(function*() {

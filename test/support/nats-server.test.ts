@@ -61,6 +61,13 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
       assert.strictEqual(server.url, `nats://127.0.0.1:${server.port}`)
     }))
 
+  it.live("does not take somebody else on its port for itself", () =>
+    Effect.gen(function*() {
+      const { port } = yield* NatsServer.scoped({ version })
+      const second = yield* Effect.promise(() => NatsServer.start({ version, port }).then(String, String))
+      assert.include(second, `port ${port} of 127.0.0.1 is taken`)
+    }))
+
   it.live("comes back after a crash on the same port, with what it had stored", () =>
     Effect.promise(async () => {
       const server = await NatsServer.start({ version })

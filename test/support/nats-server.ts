@@ -14,7 +14,7 @@ import { readInfo } from "./nats/info.ts"
 import type { ServerInfo } from "./nats/info.ts"
 import { configFile } from "./nats/machine.ts"
 import type { Machine, Signal } from "./nats/machine.ts"
-import { freePort } from "./nats/port.ts"
+import { freePort, isFree } from "./nats/port.ts"
 import { makeProcess } from "./nats/process.ts"
 
 export { freePort, readInfo, wantedVersions }
@@ -132,6 +132,10 @@ const startSomewhere = async (found: Found, options: Options) => {
  */
 export const start = async (options: Options = {}): Promise<NatsServer> => {
   const found = await find(options.version ?? wantedVersions().at(-1)!)
+  // Whoever listens there would be taken for the new server, which needs a moment to find out and end.
+  if (options.port !== undefined && !(await isFree(options.port))) {
+    throw new Error(`port ${options.port} of 127.0.0.1 is taken: choose another, or leave it out for a free one`)
+  }
   const { info, machine, port } = await startSomewhere(found, options)
   let current = options
   let isFrozen = false

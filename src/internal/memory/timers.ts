@@ -52,7 +52,8 @@ export class Timers {
     }
     this.#sleeper?.interruptUnsafe()
     this.#sleepsUntil = at
-    const millis = Math.min(SLEEP_MAX_MS, Math.max(0, at - this.#clock.currentTimeMillisUnsafe()))
+    // Whole milliseconds: less than that a sleep rounds away, and would end before the deadline, again and again.
+    const millis = Math.min(SLEEP_MAX_MS, Math.max(0, Math.ceil(at - this.#clock.currentTimeMillisUnsafe())))
     const nap = Effect.andThen(Effect.sleep(millis), Effect.sync(() => this.#wake()))
     this.#sleeper = Effect.runForkWith(this.#context)(nap)
   }

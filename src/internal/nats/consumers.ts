@@ -1,8 +1,9 @@
 /** Finds, compares or makes the consumer that a source asks for. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Topology from "../../Topology.ts"
-import type { Flow, Source } from "../../Transport.ts"
+import type { Flow, Source, TopologyAdmin } from "../../Transport.ts"
 import { because, Conflict, ConsumerNotFound, type TransportError } from "../../TransportError.ts"
 import { checkAcks } from "../port.ts"
 import { CONSUMER_EXISTS } from "./codes.ts"
@@ -18,11 +19,13 @@ export interface ConsumerCalls {
     consumer: Topology.Consumer,
     options?: { readonly ephemeral: boolean }
   ) => Effect.Effect<ConsumerState, TransportError>
+  readonly describeStream: (name: string) => Effect.Effect<Option.Option<Topology.StreamInfo>, TransportError>
 }
 
 /** A consumer that disappears by itself when this process is gone, but survives an outage of some minutes. */
 const INACTIVE_MS = 5 * 60_000
 const EPHEMERAL_ACK_WAIT_MS = 30_000
+const DELETE_WITHIN_MS = 1_000
 
 /** What to make, for a source whose consumer is ours; `None` where it is only bound. */
 export const wanted = (source: Source): Option.Option<Topology.Consumer> => {
@@ -40,9 +43,13 @@ export const wanted = (source: Source): Option.Option<Topology.Consumer> => {
 }
 
 /** Makes sure that the consumer is there and can do what the flow needs. */
-export const ensure = (api: ConsumerCalls, source: Source, flow: Flow): Effect.Effect<ConsumerState, TransportError> =>
+export const ensure = (
+  api: ConsumerCalls,
+  source: Source,
+  want: Option.Option<Topology.Consumer>,
+  flow: Flow
+): Effect.Effect<ConsumerState, TransportError> =>
   Effect.gen(function*() {
-    const want = wanted(source)
     const state = source._tag === "durable"
       ? yield* durable(api, source.stream, source.consumer, want)
       : yield* api.makeConsumer(source.stream, Option.getOrThrow(want), { ephemeral: true })
@@ -50,17 +57,57 @@ export const ensure = (api: ConsumerCalls, source: Source, flow: Flow): Effect.E
     return state
   })
 
-/** Makes a consumer of ours anew, beginning where reading stopped. */
+/**
+ * Makes a consumer of ours anew, beginning where reading stopped. If the stream does not reach that far, it is another
+ * one of the same name: then all of it is new, `forget` is called, and reading begins at its beginning. Without the right
+ * to ask for the stream that stays unseen.
+ */
 export const makeAgain = (
   api: ConsumerCalls,
   source: Source,
-  resumeAt: number
+  resumeAt: number,
+  forget: () => void
+): Effect.Effect<ConsumerState, TransportError> =>
+  Effect.flatMap(Effect.option(api.describeStream(source.stream)), (stream) => {
+    const lastSequence = Option.getOrUndefined(Option.flatten(stream))?.lastSequence ?? Number.POSITIVE_INFINITY
+    if (lastSequence + 1 >= resumeAt) {
+      return makeAt(api, source, resumeAt)
+    }
+    forget()
+    return makeAt(api, source, 1)
+  })
+
+const makeAt = (
+  api: ConsumerCalls,
+  source: Source,
+  sequence: number
 ): Effect.Effect<ConsumerState, TransportError> => {
   const want = Option.getOrThrow(wanted(source))
-  const consumer: Topology.Consumer = resumeAt > 1 ? { ...want, start: { _tag: "sequence", sequence: resumeAt } } : want
+  const asDeclared = sequence === 0 || (sequence === 1 && want.start._tag === "lastPerSubject")
+  const consumer: Topology.Consumer = asDeclared ? want : { ...want, start: { _tag: "sequence", sequence } }
   return source._tag === "durable"
     ? durable(api, source.stream, source.consumer, Option.some(consumer))
     : api.makeConsumer(source.stream, consumer, { ephemeral: true })
+}
+
+/**
+ * A consumer that nobody else can use is not left behind. When it is not sure that it exists, the request to make it may
+ * still be under way.
+ */
+export const cleanUp = (
+  api: Pick<TopologyAdmin, "deleteConsumer">,
+  source: Source,
+  made: Option.Option<string>,
+  isSure: boolean
+): Effect.Effect<void> => {
+  if (source._tag === "durable" || Option.isNone(made)) {
+    return Effect.void
+  }
+  const deleted = Effect.retry(api.deleteConsumer(source.stream, made.value), {
+    schedule: Schedule.spaced(50),
+    times: isSure ? 0 : 3
+  })
+  return Effect.ignore(Effect.timeoutOption(deleted, DELETE_WITHIN_MS))
 }
 
 /**

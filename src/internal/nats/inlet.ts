@@ -10,7 +10,6 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import * as Headers from "../../Headers.ts"
 import { Delivery } from "../../Message.ts"
 import * as Settlement from "../../Settlement.ts"
 import type { Flow, Inlet, Source } from "../../Transport.ts"
@@ -26,6 +25,7 @@ import * as Consumers from "./consumers.ts"
 import type { Link, Raw, Subscribed } from "./link.ts"
 import type { ConsumerState } from "./mapping.ts"
 import { Pulls } from "./pulls.ts"
+import * as Statuses from "./statuses.ts"
 import type { Supervisor, Tenant } from "./supervisor.ts"
 
 export interface Options {
@@ -35,9 +35,6 @@ export interface Options {
   readonly inbox: string
 }
 
-const HEARTBEAT = 100
-const CONFLICT = 409
-const NO_RESPONDERS = 503
 const CHECK_MS = 500
 const TROUBLE_FIRST_MS = 100
 const TROUBLE_MAX_MS = 2_000
@@ -53,12 +50,18 @@ export const open = (
 ): Effect.Effect<Inlet, TransportError, Scope.Scope> =>
   Effect.gen(function*() {
     const { api, supervisor } = options
-    const state = yield* Consumers.ensure(api, source, flow)
+    const want = Consumers.wanted(source)
     const run = yield* FiberSet.makeRuntime<never>()
-    const reading = new Reading(options, source, state, yield* Clock.Clock, (effect) => {
-      run(effect)
+    // Registered first: whoever interrupts the next step does not know whether the server has taken it.
+    let reader: Reading | undefined
+    yield* Effect.addFinalizer(() => {
+      const made = reader === undefined ? Option.map(want, ({ name }) => name) : Option.some(reader.consumer)
+      return supervisor.isUp ? Consumers.cleanUp(api, source, made, reader !== undefined) : Effect.void
     })
-    yield* Effect.addFinalizer(() => reading.cleanUp)
+    const state = yield* Consumers.ensure(api, source, want, flow)
+    const reading = reader = new Reading(options, source, state, yield* Clock.Clock, (effect) => void run(effect))
+    // It leaves after the intake has closed: a connection that comes back in time takes the last verdicts.
+    yield* Effect.addFinalizer(() => Effect.sync(() => reading.leave()))
     const intake = yield* Intake.open({
       labels: { stream: source.stream, consumer: source._tag === "durable" ? source.consumer : source._tag },
       flow,
@@ -68,7 +71,7 @@ export const open = (
       defer: setImmediate
     })
     reading.intake = intake
-    yield* supervisor.join(reading)
+    supervisor.enter(reading)
     yield* Effect.sync(() => reading.check()).pipe(
       Effect.andThen(Effect.sleep(CHECK_MS)),
       Effect.forever,
@@ -87,14 +90,18 @@ class Reading implements Port, Tenant {
   #state: ConsumerState
   #link: Link
   #deliveries: Subscribed | undefined
+  #answers: Subscribed | undefined
   /** Everything before this was answered before this reading began. */
-  readonly #from: number
+  #from: number
   #consumerSequence = 0
   #streamSequence = 0
   #verifying = false
   #replacing = false
   #troubles = 0
   #pauseUntil = 0
+  #left = false
+  #renewing = false
+  #generation = 0
 
   constructor(
     options: Options,
@@ -110,12 +117,14 @@ class Reading implements Port, Tenant {
     this.#run = run
     this.#link = options.supervisor.link
     const { ackFloor, ackPending, delivered } = state.info
+    // What was published before "new" or "last" began stays unread, also when the consumer is made anew.
+    this.#streamSequence = source._tag === "ordered" && source.start._tag !== "lastPerSubject" ? delivered : 0
     // Before 2.11 a server reports no ack floor for a consumer of which nothing is unanswered.
     this.#from = (ackPending === 0 ? delivered : ackFloor) + 1
     this.#pulls = new Pulls((messages, bytes) => this.intake.returned(messages, bytes))
   }
 
-  get #name(): string {
+  get consumer(): string {
     return this.#state.info.consumer.name
   }
 
@@ -124,13 +133,20 @@ class Reading implements Port, Tenant {
   readonly up = (link: Link): void => {
     this.#link = link
     this.#pulls.endAll()
-    this.#deliveries = link.subscribe(`${this.#options.inbox}.p.*`, (raw) => this.#received(raw))
-    link.subscribe(`${this.#options.inbox}.a.*`, (raw) => this.#confirmed(raw))
+    this.#listen()
+    this.#answers = link.subscribe(`${this.#options.inbox}.a.*`, (raw) => this.#confirmed(raw))
     this.intake.connected()
   }
 
   readonly down = (_reason: Reason): void => {
     this.intake.disconnected()
+  }
+
+  leave(): void {
+    this.#options.supervisor.leave(this)
+    this.#left = true
+    this.#deliveries?.end()
+    this.#answers?.end()
   }
 
   readonly gone = (reason: Reason): void => {
@@ -140,8 +156,8 @@ class Reading implements Port, Tenant {
   readonly denied = (action: "publish" | "subscribe", subject: string): void => {
     const { stream } = this.#source
     const mine = [
-      `$JS.API.CONSUMER.MSG.NEXT.${stream}.${this.#name}`,
-      `$JS.ACK.${stream}.${this.#name}.`,
+      `$JS.API.CONSUMER.MSG.NEXT.${stream}.${this.consumer}`,
+      `$JS.ACK.${stream}.${this.consumer}.`,
       `${this.#options.inbox}.`
     ]
     if (mine.some((prefix) => subject.startsWith(prefix))) {
@@ -153,13 +169,13 @@ class Reading implements Port, Tenant {
 
   readonly pull = (messages: number, bytes: number): void => {
     const now = this.#clock.currentTimeMillisUnsafe()
-    if (this.#replacing || now < this.#pauseUntil) {
+    if (this.#replacing || this.#renewing || now < this.#pauseUntil) {
       this.intake.returned(messages, bytes)
       return
     }
     const { body, id } = this.#pulls.ask(messages, bytes, this.#state, now)
-    const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.#source.stream}.${this.#name}`
-    this.#link.publish(subject, encoder.encode(body), `${this.#options.inbox}.p.${id}`)
+    const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.#source.stream}.${this.consumer}`
+    this.#link.publish(subject, encoder.encode(body), `${this.#options.inbox}.p${this.#generation}.${id}`)
   }
 
   /** Writes the verdicts; the answer to the last one confirms all, because the server takes them in order. */
@@ -189,24 +205,37 @@ class Reading implements Port, Tenant {
     )
   }
 
-  /** A consumer that nobody else can use is not left behind. */
-  get cleanUp(): Effect.Effect<void> {
-    return this.#source._tag === "durable" || !this.#options.supervisor.isUp
-      ? Effect.void
-      : this.#delete(this.#name)
-  }
-
   /** Called now and then: a server that owes us something and says nothing has forgotten us. */
   check(): void {
     const now = this.#clock.currentTimeMillisUnsafe()
     if (this.#options.supervisor.isUp && this.#pulls.isSilent(now)) {
       this.#pulls.endAll()
       this.#trouble(now)
-      this.intake.pullMore()
+      this.#renew()
     }
   }
 
   // internals
+
+  #listen(): void {
+    this.#renewing = false
+    this.#deliveries = this.#link.subscribe(
+      `${this.#options.inbox}.p${++this.#generation}.*`,
+      (raw) => this.#received(raw)
+    )
+  }
+
+  /** A server that was only slow would serve the pulls it still has and the new ones: the old ones lose their reader. */
+  #renew(): void {
+    const link = this.#link
+    this.#renewing = true
+    void this.#deliveries?.drain().then(() => {
+      if (link === this.#link && !this.#left) {
+        this.#listen()
+        this.intake.pullMore()
+      }
+    })
+  }
 
   #received(raw: Raw): void {
     const now = this.#clock.currentTimeMillisUnsafe()
@@ -215,7 +244,7 @@ class Reading implements Port, Tenant {
       this.#status(raw, now)
       return
     }
-    if (address.stream !== this.#source.stream || address.consumer !== this.#name) {
+    if (address.stream !== this.#source.stream || address.consumer !== this.consumer) {
       return
     }
     this.#troubles = 0
@@ -249,36 +278,34 @@ class Reading implements Port, Tenant {
 
   /** A status counts only as the answer to a pull of ours that is out. */
   #status(raw: Raw, now: number): void {
-    const status = Headers.decodeStatus(raw.headerBytes)
-    if (status === undefined) {
+    const status = Statuses.parse(raw)
+    if (status === undefined || !this.#pulls.heard(status.id, now)) {
       return
     }
-    this.#pulls.heard(now)
-    if (status.code === HEARTBEAT) {
-      this.#heartbeat(status.headers)
+    if (status.code === Statuses.HEARTBEAT) {
+      this.#heartbeat(status)
       return
     }
-    const owed = this.#pulls.ended(Number(raw.subject.slice(raw.subject.lastIndexOf(".") + 1)))
-    if (owed && (status.code === CONFLICT || status.code === NO_RESPONDERS)) {
+    const owed = this.#pulls.ended(status.id, status.owed)
+    if (owed && (status.code === Statuses.CONFLICT || status.code === Statuses.NO_RESPONDERS)) {
       this.#trouble(now)
     }
     this.intake.pullMore()
   }
 
   /** A heartbeat names the last delivery: if an ordered reader has not seen it, it is lost. */
-  #heartbeat(headers: Headers.Headers): void {
-    const last = Option.getOrUndefined(Headers.get(headers, "Nats-Last-Consumer"))
-    if (this.#source._tag === "ordered" && last !== undefined && Number(last) > this.#consumerSequence) {
+  #heartbeat({ lastConsumerSequence: last = 0 }: Statuses.Status): void {
+    if (this.#source._tag === "ordered" && last > this.#consumerSequence) {
       this.#replace()
     }
   }
 
   #confirmed(raw: Raw): void {
-    if (Headers.decodeStatus(raw.headerBytes)?.code === NO_RESPONDERS) {
+    if (Statuses.parse(raw)?.code === Statuses.NO_RESPONDERS) {
       this.#trouble(this.#clock.currentTimeMillisUnsafe())
       return
     }
-    this.intake.confirmed(Number(raw.subject.slice(raw.subject.lastIndexOf(".") + 1)))
+    this.intake.confirmed(Statuses.idOf(raw))
   }
 
   /** Pulls again at once the first time, then with growing pauses while nothing comes; asks if the consumer exists. */
@@ -287,7 +314,7 @@ class Reading implements Port, Tenant {
       this.#pauseUntil = now + Math.min(TROUBLE_MAX_MS, TROUBLE_FIRST_MS * 2 ** (this.#troubles - 1))
     }
     this.#troubles++
-    if (!this.#verifying && !this.#replacing) {
+    if (!this.#verifying && !this.#replacing && !this.#left) {
       this.#verifying = true
       this.#run(Effect.ensuring(
         this.#verify,
@@ -299,7 +326,7 @@ class Reading implements Port, Tenant {
   }
 
   get #verify(): Effect.Effect<void> {
-    return this.#options.api.consumer(this.#source.stream, this.#name).pipe(
+    return this.#options.api.consumer(this.#source.stream, this.consumer).pipe(
       Effect.flatMap((found) =>
         Effect.sync(() => {
           if (Option.isSome(found)) {
@@ -308,57 +335,66 @@ class Reading implements Port, Tenant {
           if (Option.isSome(Consumers.wanted(this.#source))) {
             this.#replace()
           } else {
-            this.intake.fail(because(new ConsumerNotFound({ stream: this.#source.stream, consumer: this.#name })))
+            this.intake.fail(because(new ConsumerNotFound({ stream: this.#source.stream, consumer: this.consumer })))
           }
         })
       ),
-      Effect.catch((error) => this.#endIfGone(error))
+      // What will pass by itself shows again, and is asked about again. So is what we may not ask.
+      Effect.catch((error) => error.reason._tag === "StreamNotFound" ? this.#end(error) : Effect.void)
     )
   }
 
-  /** Only what will not pass by itself ends the reading; everything else shows again, and is asked about again. */
-  #endIfGone(error: TransportError): Effect.Effect<void> {
-    return Effect.sync(() => {
-      if (error.reason._tag === "StreamNotFound" || error.reason._tag === "Conflict") {
-        this.intake.fail(error)
-      }
-    })
+  #end(error: TransportError): Effect.Effect<void> {
+    return Effect.sync(() => this.intake.fail(error))
   }
 
   /** Makes the consumer anew: at the message after the last one in order, or at the lowest that is not settled. */
   #replace(): void {
-    if (this.#replacing) {
+    if (this.#replacing || this.#left) {
       return
     }
     this.#replacing = true
     const ordered = this.#source._tag === "ordered"
-    const old = this.#name
+    const old = this.consumer
     const made = Effect.suspend(() =>
       Consumers.makeAgain(
         this.#options.api,
         this.#source,
-        ordered ? this.#streamSequence + 1 : Math.max(this.#from, this.intake.resumeAt())
+        ordered ? this.#place : Math.max(this.#from, this.intake.resumeAt()),
+        () => this.#forget()
       )
     )
     this.#run(made.pipe(
-      Effect.flatMap((state) =>
-        Effect.sync(() => {
-          this.#state = state
-          this.#consumerSequence = 0
-          this.#pauseUntil = 0
-        })
+      Effect.map((state) => {
+        this.#state = state
+        this.#consumerSequence = 0
+        this.#pauseUntil = 0
+      }),
+      Effect.andThen(
+        ordered ? Consumers.cleanUp(this.#options.api, this.#source, Option.some(old), true) : Effect.void
       ),
-      Effect.andThen(ordered ? this.#delete(old) : Effect.void),
-      Effect.catch((error) => this.#endIfGone(error)),
-      Effect.ensuring(Effect.sync(() => {
+      Effect.andThen(Effect.sync(() => {
         this.#replacing = false
         this.#pulls.endAll()
-        this.intake.pullMore()
+        this.intake.replaced()
+      })),
+      // A consumer of ours that the server will not let us make stays missing.
+      Effect.catch((error) => error.isRetryable ? Effect.void : this.#end(error)),
+      Effect.ensuring(Effect.sync(() => {
+        this.#replacing = false
       }))
     ))
   }
 
-  #delete(name: string): Effect.Effect<void> {
-    return Effect.ignore(Effect.timeoutOption(this.#options.api.deleteConsumer(this.#source.stream, name), 1_000))
+  /** Where an ordered reading goes on; 0 if that is where it would begin anyway. */
+  get #place(): number {
+    return this.#streamSequence === 0 ? 0 : this.#streamSequence + 1
+  }
+
+  /** The stream is another one of the same name. */
+  #forget(): void {
+    this.#from = 1
+    this.#streamSequence = 0
+    this.intake.reset()
   }
 }

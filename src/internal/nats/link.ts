@@ -27,6 +27,8 @@ export interface Raw {
 export interface Subscribed {
   /** Ends the subscription; what the server had sent before it knew has been handed over when the promise resolves. */
   readonly drain: () => Promise<void>
+  /** Ends the subscription now; whatever was on its way is dropped. */
+  readonly end: () => void
 }
 
 export interface LinkEvents {
@@ -105,6 +107,9 @@ export class Link {
   /** Calls back for each message, in the client's read loop: the callback must be short and must not wait. */
   subscribe(subject: string, onMessage: (message: Raw) => void): Subscribed {
     let subscription: Subscription | undefined
+    if (this.#over) {
+      return { drain: () => Promise.resolve(), end: () => {} }
+    }
     try {
       subscription = this.#connection.subscribe(subject, {
         callback: (error, message) => {
@@ -122,7 +127,12 @@ export class Link {
       this.#events.defect(error)
     }
     return {
-      drain: () => this.#over || subscription === undefined ? Promise.resolve() : subscription.drain().catch(() => {})
+      drain: () => this.#over || subscription === undefined ? Promise.resolve() : subscription.drain().catch(() => {}),
+      end: () => {
+        if (!this.#over) {
+          subscription?.unsubscribe()
+        }
+      }
     }
   }
 

@@ -49,6 +49,7 @@ interface Pending {
 }
 
 const SWEEP_MS = 100
+const CLOSE_WITHIN_MS = 1_000
 const decoder = new TextDecoder()
 
 export class Publishes implements Tenant {
@@ -77,7 +78,7 @@ export class Publishes implements Tenant {
     return Effect.gen(function*() {
       const publishes = new Publishes(supervisor, inbox, window, yield* Clock.Clock)
       yield* supervisor.join(publishes)
-      yield* Effect.addFinalizer(() => Effect.sync(() => publishes.gone(new Closed({}))))
+      yield* Effect.addFinalizer(() => publishes.#close)
       yield* Effect.sync(() => publishes.#sweep()).pipe(
         Effect.andThen(Effect.sleep(SWEEP_MS)),
         Effect.forever,
@@ -96,10 +97,7 @@ export class Publishes implements Tenant {
   /** What was on its way may or may not have been stored; what was not begun waits for the next connection. */
   readonly down = (reason: Reason): void => {
     this.#downSince = this.#now()
-    const receipt: Receipt = { _tag: "Ambiguous", reason: new Disconnected({ detail: reason.problem }) }
-    for (const [token, pending] of this.#pending) {
-      this.#end(token, pending, receipt)
-    }
+    this.#endPending(new Disconnected({ detail: reason.problem }))
   }
 
   /** There will be no connection any more: nobody may wait for one. */
@@ -108,14 +106,21 @@ export class Publishes implements Tenant {
     this.#endUnsent(reason)
   }
 
+  /** What is on its way gets a moment to be confirmed; then nobody waits any more, because nobody will answer. */
+  get #close(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.gone(new Closed({}))
+      const answered = Effect.sleep(10).pipe(Effect.repeat({ while: () => this.#pending.size > 0 }))
+      return this.#pending.size === 0 ? Effect.void : Effect.timeoutOption(answered, CLOSE_WITHIN_MS)
+    }).pipe(Effect.andThen(Effect.sync(() => this.#endPending(new Closed({})))))
+  }
+
   readonly denied = (action: "publish" | "subscribe", subject: string): void => {
     const reason = new PermissionDenied({ action, subject })
     if (subject.startsWith(`${this.#inbox}.`)) {
       // No confirmation can reach us: what was sent may be stored, and nothing more is sent.
       this.#deaf = reason
-      for (const [token, pending] of this.#pending) {
-        this.#end(token, pending, { _tag: "Ambiguous", reason })
-      }
+      this.#endPending(reason)
       this.#endUnsent(reason)
       return
     }
@@ -215,6 +220,13 @@ export class Publishes implements Tenant {
       this.#endUnsent(new Disconnected({ detail: "there was no connection to send it on" }))
     }
     this.#pump()
+  }
+
+  #endPending(reason: Reason): void {
+    const receipt: Receipt = { _tag: "Ambiguous", reason }
+    for (const [token, pending] of this.#pending) {
+      this.#end(token, pending, receipt)
+    }
   }
 
   #endUnsent(reason: Reason): void {

@@ -1,15 +1,24 @@
 /**
  * The pulls that are out, as leases on the server's attention (I6).
  *
- * Each pull has its own reply subject, so that a status belongs to one of them. A pull ends when it is served, when the
- * server says so (404, 408, 409, 503, told apart by code), or when the server has been silent for two heartbeats; what
- * it still owed is returned to the intake, which asks again at once.
+ * Each pull has its own reply subject, so that a status belongs to one of them; a message does not tell which one it
+ * answers. The server serves the pulls that are out in turns, so only the sum of what they are owed is known, and how much
+ * of it was one pull's is what its status says. A pull ends when all are served, when the server says so (404, 408, 409,
+ * 503, told apart by code), or when the server has been silent for two heartbeats; what it was still owed is returned to
+ * the intake, which asks again at once.
  */
 
 interface PullOut {
-  readonly id: number
-  messages: number
-  bytes: number
+  readonly messages: number
+  readonly bytes: number
+  /** When the server has ended it for certain, in ms. */
+  readonly overAt: number
+}
+
+/** What a pull was still owed when the server ended it, as far as its status says. */
+export interface Owed {
+  readonly messages: number | undefined
+  readonly bytes: number | undefined
 }
 
 export interface Limits {
@@ -18,15 +27,21 @@ export interface Limits {
   readonly maxPullBytes: number
 }
 
-const EXPIRES_MS = 30_000
+/** Short, because a server goes on serving the pulls of a connection that is gone without its knowing. */
+const EXPIRES_MS = 5_000
+const EXPIRES_MARGIN_MS = 10_000
 /** A heartbeat every second; two missed ones and a half end the pull. */
 const HEARTBEAT_MS = 1_000
 const SILENCE_MAX_MS = 2_500
 const NANOS = 1e6
 
 export class Pulls {
+  /** In the order of asking. One that was served stays until all are, or until its time is over. */
   readonly #out = new Map<number, PullOut>()
   readonly #returned: (messages: number, bytes: number) => void
+  /** What all that are out are owed together. */
+  #messages = 0
+  #bytes = 0
   #last = 0
   #heardAt = 0
 
@@ -36,53 +51,63 @@ export class Pulls {
 
   /** Registers a pull and gives its id and its request; what the consumer's limits forbid is returned at once. */
   ask(messages: number, bytes: number, limits: Limits, now: number): { readonly id: number; readonly body: string } {
-    const pull = {
-      id: ++this.#last,
-      messages: Math.min(messages, limits.maxBatch),
-      bytes: Math.min(bytes, limits.maxPullBytes)
-    }
+    const batch = Math.min(messages, limits.maxBatch)
+    const maxBytes = Math.min(bytes, limits.maxPullBytes)
+    const expires = Math.min(EXPIRES_MS, limits.maxExpiresMs)
     if (this.#out.size === 0) {
       this.#heardAt = now
     }
-    this.#out.set(pull.id, pull)
-    this.#returned(messages - pull.messages, bytes - pull.bytes)
-    const expires = Math.min(EXPIRES_MS, limits.maxExpiresMs)
+    this.#dropOld(now)
+    const id = ++this.#last
+    this.#out.set(id, { messages: batch, bytes: maxBytes, overAt: now + expires + EXPIRES_MARGIN_MS })
+    this.#messages += batch
+    this.#bytes += maxBytes
+    this.#returned(messages - batch, bytes - maxBytes)
     const body = JSON.stringify({
-      batch: pull.messages,
-      max_bytes: pull.bytes,
+      batch,
+      max_bytes: maxBytes,
       expires: expires * NANOS,
       idle_heartbeat: Math.min(HEARTBEAT_MS, Math.floor(expires / 2)) * NANOS
     })
-    return { id: pull.id, body }
+    return { id, body }
   }
 
-  /** A message came: the server serves pulls in the order of their arrival. */
+  /** A message came. */
   served(bytes: number, now: number): void {
     this.#heardAt = now
-    for (const pull of this.#out.values()) {
-      pull.messages--
-      pull.bytes -= bytes
-      if (pull.messages <= 0) {
-        this.#out.delete(pull.id)
-        this.#returned(0, Math.max(0, pull.bytes))
-      }
-      return
+    this.#messages = Math.max(0, this.#messages - 1)
+    this.#bytes = Math.max(0, this.#bytes - bytes)
+    if (this.#messages === 0) {
+      this.endAll()
     }
   }
 
-  heard(now: number): void {
-    this.#heardAt = now
+  /** A status for this pull came. Whether the pull is out. */
+  heard(id: number, now: number): boolean {
+    const isOut = this.#out.has(id)
+    if (isOut) {
+      this.#heardAt = now
+    }
+    return isOut
   }
 
   /** The server ended a pull; whether it was still owed something. */
-  ended(id: number): boolean {
+  ended(id: number, owed: Owed): boolean {
     const pull = this.#out.get(id)
     if (pull === undefined) {
       return false
     }
     this.#out.delete(id)
-    this.#returned(pull.messages, Math.max(0, pull.bytes))
-    return pull.messages > 0
+    const isLast = this.#out.size === 0
+    const messages = isLast ? this.#messages : Math.min(this.#messages, owed.messages ?? pull.messages)
+    const bytes = isLast ? this.#bytes : Math.min(this.#bytes, owed.bytes ?? pull.bytes)
+    this.#messages -= messages
+    this.#bytes -= bytes
+    this.#returned(messages, bytes)
+    if (this.#messages === 0) {
+      this.endAll()
+    }
+    return messages > 0
   }
 
   /** Whether the server owes something and has said nothing for too long. */
@@ -91,8 +116,19 @@ export class Pulls {
   }
 
   endAll(): void {
-    for (const id of [...this.#out.keys()]) {
-      this.ended(id)
+    const [messages, bytes] = [this.#messages, this.#bytes]
+    this.#out.clear()
+    this.#messages = 0
+    this.#bytes = 0
+    this.#returned(messages, bytes)
+  }
+
+  #dropOld(now: number): void {
+    for (const [id, pull] of this.#out) {
+      if (now < pull.overAt) {
+        return
+      }
+      this.#out.delete(id)
     }
   }
 }

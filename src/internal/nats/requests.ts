@@ -35,7 +35,7 @@ export class Requests implements Tenant {
   readonly #inbox: string
   readonly #waiting = new Map<string, Waiting>()
   #last = 0
-  /** Why no answer can reach us on this connection. */
+  /** Why no answer can reach us on this connection, or on any. */
   #deaf: Reason | undefined
 
   private constructor(supervisor: Supervisor, inbox: string) {
@@ -58,6 +58,7 @@ export class Requests implements Tenant {
   }
 
   readonly gone = (reason: Reason): void => {
+    this.#deaf = reason
     this.#endAll(() => true, reason)
   }
 
@@ -74,12 +75,12 @@ export class Requests implements Tenant {
   /** Sends a request and waits for its answer. */
   request(subject: string, payload: Uint8Array, timeoutMs: number): Effect.Effect<Raw, TransportError> {
     const answer = Effect.callback<Raw, TransportError>((resume) => {
-      if (!this.#supervisor.isUp) {
-        resume(Effect.fail(because(new Disconnected({ detail: "the connection is being re-established" }))))
-        return
-      }
       if (this.#deaf !== undefined) {
         resume(Effect.fail(because(this.#deaf)))
+        return
+      }
+      if (!this.#supervisor.isUp) {
+        resume(Effect.fail(because(new Disconnected({ detail: "the connection is being re-established" }))))
         return
       }
       const reply = `${this.#inbox}.${(++this.#last).toString(36)}`

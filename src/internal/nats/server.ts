@@ -35,6 +35,8 @@ export interface Server {
 }
 
 const DEFAULT_PORT = "4222"
+/** An address: anybody can own a name that begins with 127. */
+const LOOPBACK = /^127(\.\d{1,3}){3}$/
 const SCHEMES = ["nats:", "tls:", "nats+tls:"]
 
 /** Reads one URL. Never shows it: it may hold a password. */
@@ -47,12 +49,17 @@ export const parse = (text: string): Effect.Effect<Server, TransportError> =>
       return Effect.fail(invalid("NATS_URL", "one of the addresses is not a NATS URL", hint))
     }
     const host = url.hostname
-    const user = decodeURIComponent(url.username)
-    const password = decodeURIComponent(url.password)
+    const [user, password] = [decoded(url.username), decoded(url.password)]
+    if (user === undefined || password === undefined) {
+      const problem = "the user or the password in one of the addresses is not encoded as in a URL"
+      return Effect.fail(
+        invalid("NATS_URL", problem, "Write %25 for %, %40 for @; or use NATS_USER and NATS_PASSWORD.")
+      )
+    }
     return Effect.succeed({
       address: `${host}:${url.port === "" ? DEFAULT_PORT : url.port}`,
       tls: url.protocol !== "nats:",
-      loopback: host === "localhost" || host === "[::1]" || host.startsWith("127."),
+      loopback: host === "localhost" || host === "[::1]" || LOOPBACK.test(host),
       credentials: user === ""
         ? {}
         : password === ""
@@ -91,6 +98,14 @@ export const dialOptions = (
   })
 
 // internals
+
+const decoded = (text: string): string | undefined => {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return undefined
+  }
+}
 
 const authOptions = (credentials: Credentials): ConnectionOptions => {
   if (credentials.credsFile !== undefined) {

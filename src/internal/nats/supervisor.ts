@@ -37,6 +37,8 @@ export class Supervisor {
   /** Down from the moment that the link is over until the next one stands. */
   isUp = true
   readonly #tenants = new Set<Tenant>()
+  /** Why there will be no other link. */
+  #over: Reason | undefined
 
   constructor(link: Link, status: SubscriptionRef.SubscriptionRef<ConnectionStatus>) {
     this.link = link
@@ -49,15 +51,20 @@ export class Supervisor {
 
   /** Moves in for as long as the scope is open. */
   join(tenant: Tenant): Effect.Effect<void, never, Scope.Scope> {
-    return Effect.acquireRelease(
-      Effect.sync(() => {
-        this.#tenants.add(tenant)
-        if (this.isUp) {
-          tenant.up(this.link)
-        }
-      }),
-      () => Effect.sync(() => this.#tenants.delete(tenant))
-    )
+    return Effect.acquireRelease(Effect.sync(() => this.enter(tenant)), () => Effect.sync(() => this.leave(tenant)))
+  }
+
+  enter(tenant: Tenant): void {
+    this.#tenants.add(tenant)
+    if (this.isUp) {
+      tenant.up(this.link)
+    } else if (this.#over !== undefined) {
+      tenant.gone(this.#over)
+    }
+  }
+
+  leave(tenant: Tenant): void {
+    this.#tenants.delete(tenant)
   }
 
   up(link: Link): void {
@@ -69,6 +76,9 @@ export class Supervisor {
   }
 
   down(reason: Reason): void {
+    if (!this.isUp) {
+      return
+    }
     this.isUp = false
     for (const tenant of this.#tenants) {
       tenant.down(reason)
@@ -77,9 +87,8 @@ export class Supervisor {
 
   /** No link, and none to come: nobody may wait for one. */
   gone(reason: Reason): void {
-    if (this.isUp) {
-      this.down(reason)
-    }
+    this.#over = reason
+    this.down(reason)
     for (const tenant of this.#tenants) {
       tenant.gone(reason)
     }
@@ -156,10 +165,8 @@ const supervise = (
     while (true) {
       const reason = yield* Deferred.await(over())
       supervisor.link.discard()
-      if (supervisor.isUp) {
-        // The link was over before it was handed out.
-        supervisor.down(reason)
-      }
+      // Nothing to do, unless the link was over before it was handed out.
+      supervisor.down(reason)
       let attempt = 0
       yield* SubscriptionRef.set(supervisor.status, { _tag: "Connecting", attempt, reason: Option.some(reason) })
       yield* Effect.logWarning(`connection lost: ${reason.problem}`)

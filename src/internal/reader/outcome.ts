@@ -141,8 +141,8 @@ export class Outcomes<R> {
   keep<A>(item: Item<A>, reason: string, cause: Cause.Cause<unknown>): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       const delay = Math.min(60_000, 1_000 * 2 ** Math.min(item.attempt - 1, 6))
-      this.#session.tally.retried++
       const kept = !this.#session.plan.acksOnEnqueue(item.delivery.subject)
+      this.#session.tally[kept ? "retried" : "failed"]++
       const what = kept
         ? `a message could not be given up; it is kept, and comes back in ${delay} ms`
         : "a message could not be given up, and is lost: it was acknowledged on enqueue"

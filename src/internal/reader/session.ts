@@ -2,6 +2,7 @@
  * An open inlet with what belongs to it: verdicts collected per turn, counts, and opening it again.
  */
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Scheduler from "effect/Scheduler"
@@ -23,14 +24,23 @@ export class Session {
   /** Keys of which something went back while draining: what comes after it must go back too, to keep its order. */
   readonly #barred = new Set<string>()
   readonly #defer: (task: () => void) => void
+  /** In the reader's own context: a transport may wait, and then on the reader's clock. */
+  readonly #runFork: (effect: Effect.Effect<void>) => void
   #verdicts: Array<Verdict> = []
   #deferred = false
 
-  constructor(inlet: Inlet, plan: Plan, tally: Tally, defer: (task: () => void) => void) {
+  constructor(
+    inlet: Inlet,
+    plan: Plan,
+    tally: Tally,
+    defer: (task: () => void) => void,
+    context: Context.Context<never>
+  ) {
     this.inlet = inlet
     this.plan = plan
     this.tally = tally
     this.#defer = defer
+    this.#runFork = Effect.runForkWith(context)
   }
 
   bar(item: Keyed): void {
@@ -48,12 +58,12 @@ export class Session {
     this.#verdicts.push({ delivery, settlement })
     if (this.#verdicts.length >= verdictsMax) {
       // Handlers that never wait never end the turn either.
-      Effect.runFork(this.flush)
+      this.#runFork(this.flush)
     } else if (!this.#deferred) {
       this.#deferred = true
       this.#defer(() => {
         this.#deferred = false
-        Effect.runFork(this.flush)
+        this.#runFork(this.flush)
       })
     }
   }
@@ -108,7 +118,13 @@ export const open = (plan: Plan, tally: Tally): Effect.Effect<Session, Transport
     yield* Effect.addFinalizer(() => Effect.sync(() => tally.detach()))
     const inlet = yield* transport.open(plan.source, plan.flow)
     tally.attach(inlet)
-    const session = new Session(inlet, plan, tally, (task) => dispatcher.scheduleTask(task, 0))
+    const session = new Session(
+      inlet,
+      plan,
+      tally,
+      (task) => dispatcher.scheduleTask(task, 0),
+      yield* Effect.context<never>()
+    )
     // What changes without a verdict, such as leases that run out, shows up as well.
     yield* Effect.sleep(metricsEveryMs).pipe(
       Effect.andThen(Effect.sync(() => tally.sync())),

@@ -9,7 +9,8 @@ import { createServer } from "node:net"
 const lowest = 15_000
 const highest = 32_000
 
-const isFree = (port: number): Promise<boolean> =>
+/** Whether nobody listens on this port of 127.0.0.1 at this moment. */
+export const isFree = (port: number): Promise<boolean> =>
   new Promise((resolve) => {
     const probe = createServer()
     probe.once("error", () => resolve(false))

@@ -1,0 +1,35 @@
+import { assert, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Scheduler from "effect/Scheduler"
+import { Broker } from "../../../src/internal/memory/broker.ts"
+import * as Topology from "../../../src/Topology.ts"
+
+it.effect("a consumer with one ack for a prefix is not set back by an old one", () =>
+  Effect.gen(function*() {
+    const broker = new Broker({
+      clock: yield* Clock.Clock,
+      scheduler: yield* Scheduler.Scheduler,
+      context: yield* Effect.context<never>(),
+      maxPayload: 1_024
+    })
+    broker.createStream(Topology.stream("S", { subjects: ["s"] }))
+    const consumer = Result.getOrThrow(broker.createConsumer("S", Topology.consumer("C", { ack: "all" })))
+    for (let n = 1; n <= 6; n++) {
+      broker.publish({
+        subject: "s",
+        id: `m${n}`,
+        headers: new Uint8Array(0),
+        payload: new Uint8Array(1),
+        expect: undefined
+      })
+    }
+    consumer.pull({ deliver: () => {}, returned: () => {}, lost: () => {} }, 6, 1_000_000)
+    consumer.pump(6)
+    consumer.ack(3, 3)
+    assert.deepInclude(consumer.info, { ackFloor: 3, ackPending: 3 })
+    consumer.ack(1, 1)
+    assert.deepInclude(consumer.info, { ackFloor: 3, ackPending: 3 })
+    broker.close()
+  }))

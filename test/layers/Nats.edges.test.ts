@@ -1,0 +1,250 @@
+/** What happens at the edges of reading and publishing: pulls that overlap, consumers and streams made anew, closing. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as Nats from "../../src/layers/Nats.ts"
+import type { Delivery } from "../../src/Message.ts"
+import * as Queue from "../../src/Queue.ts"
+import * as Settlement from "../../src/Settlement.ts"
+import { type Inlet, Transport } from "../../src/Transport.ts"
+import * as NatsServer from "../support/nats-server.ts"
+import { ackAll, bound, createStream, durable, message, numbered, open, publish, textOf } from "../support/transport.ts"
+import { witness } from "../support/witness.ts"
+
+const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => String(from + i))
+
+const settle = (inlet: Inlet, deliveries: ReadonlyArray<Delivery>, settlement = Settlement.ack) =>
+  inlet.settle(deliveries.map((delivery) => ({ delivery, settlement })))
+
+/** Takes until `count` have come, without a verdict. */
+const hold = Effect.fnUntraced(function*(inlet: Inlet, count: number) {
+  const held: Array<Delivery> = []
+  while (held.length < count) {
+    held.push(...yield* inlet.take(count - held.length))
+  }
+  return held
+})
+
+describe("options", () => {
+  it.live.each([{ publishMessages: 0 }, { publishBytes: Number.NaN }, { inboxPrefix: "a b" }, { inboxPrefix: "_I.>" }])(
+    "that could never work are refused: %j",
+    (options) =>
+      Effect.gen(function*() {
+        const layer = Nats.layer({ servers: "nats://127.0.0.1:4222", ...options })
+        const error = yield* Effect.flip(Effect.provide(Transport, layer))
+        assert.strictEqual(error.reason._tag, "Invalid")
+      })
+  )
+})
+
+describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
+  it.live("pulls that overlap and expire leave no pause", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version })
+      const eyes = yield* witness(server.url)
+      const program = Effect.gen(function*() {
+        yield* createStream("S", ["s.>"])
+        const config = { durable_name: "D", ack_policy: "explicit", max_expires: 2e9 }
+        yield* Effect.promise(() => eyes.addConsumer("S", config))
+        const inlet = yield* open(bound("S", "D"), { queue: Queue.suspend({ messages: 40 }) })
+        yield* publish(...numbered("s.a", 1, 30))
+        yield* ackAll(inlet, 30)
+        for (let i = 0; i < 60; i++) {
+          yield* publish(message("s.a", "x"), message("s.a", "x"), message("s.a", "x"))
+          yield* ackAll(inlet, 3)
+          yield* Effect.sleep(100)
+          if (i % 20 === 19) {
+            // The whole capacity is still asked for: nothing is counted as on its way that will never come.
+            yield* publish(...numbered("s.a", 1, 40))
+            const held = yield* Effect.timeout(hold(inlet, 40), "1 second")
+            yield* settle(inlet, held)
+          }
+        }
+      })
+      yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+    }), 40_000)
+
+  it.live(
+    "a server that was silent and comes back does not deliver more than was asked for",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* NatsServer.scoped({ version })
+        const eyes = yield* witness(server.url)
+        const program = Effect.gen(function*() {
+          yield* createStream("S", ["s.>"])
+          const inlet = yield* open(durable("S", "D"), { queue: Queue.suspend({ messages: 50 }) })
+          for (let i = 0; i < 3; i++) {
+            yield* Effect.sleep(1_200)
+            yield* Effect.promise(server.freeze)
+            yield* Effect.sleep(2_650)
+            yield* Effect.promise(server.thaw)
+          }
+          yield* publish(...numbered("s.a", 1, 250))
+          yield* Effect.sleep(500)
+          assert.isAtMost(yield* Effect.promise(() => eyes.ackPending("S", "D")), 50)
+          assert.deepStrictEqual(yield* Effect.timeout(ackAll(inlet, 250), "5 seconds"), range(1, 250))
+        })
+        yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+      }),
+    40_000
+  )
+
+  it.live("inlets that close leave no subscription behind", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version, config: "http: \"127.0.0.1:-1\"" })
+      const monitor = yield* Effect.promise(async () =>
+        /http monitor on (\S+)/i.exec(await server.logs())?.[1] ?? assert.fail("no monitor")
+      )
+      const subscriptions = Effect.promise(async () => {
+        const answer = await fetch(`http://${monitor}/connz`)
+        const { connections } = await answer.json() as { connections: ReadonlyArray<{ subscriptions: number }> }
+        return connections.reduce((sum, { subscriptions }) => sum + subscriptions, 0)
+      })
+      const program = Effect.gen(function*() {
+        yield* createStream("S", ["s.>"])
+        yield* Effect.scoped(open(durable("S", "D")))
+        const before = yield* subscriptions
+        for (let i = 0; i < 10; i++) {
+          yield* Effect.scoped(Effect.all(Array.from({ length: 20 }, () => open(durable("S", "D")))))
+        }
+        yield* Effect.sleep(100)
+        assert.strictEqual(yield* subscriptions, before)
+      })
+      yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+    }), 30_000)
+
+  it.live(
+    "closing the layer ends publishes that a frozen server never answers, and inlets, in bounded time",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* NatsServer.scoped({ version })
+        const scope = yield* Scope.make()
+        const context = yield* Scope.provide(Layer.build(Nats.layer({ servers: server.url })), scope)
+        yield* Effect.provide(createStream("S", ["s.>"]), context)
+        yield* Scope.provide(Effect.provide(open(durable("S", "D")), context), scope)
+        yield* Effect.promise(server.freeze)
+        const waiting = yield* Effect.forkChild(Effect.provide(publish(message("s.a", "x")), context))
+        yield* Effect.sleep(100)
+        const before = performance.now()
+        yield* Scope.close(scope, Exit.void)
+        const [receipt] = yield* Effect.timeout(Fiber.join(waiting), "2 seconds")
+        assert.strictEqual(receipt._tag, "Ambiguous")
+        assert.isBelow(performance.now() - before, 7_000)
+      }),
+    30_000
+  )
+
+  it.live("under upTo a term does not cover what is not settled before it", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version })
+      const program = Effect.gen(function*() {
+        yield* createStream("S", ["s.>"])
+        const source = durable("S", "D", { ack: "all", ackWait: "2 seconds" })
+        yield* publish(...numbered("s.a", 1, 3))
+        yield* Effect.scoped(Effect.gen(function*() {
+          const inlet = yield* open(source, { ack: { _tag: "upTo" } })
+          const [one, two, three] = yield* hold(inlet, 3)
+          yield* settle(inlet, [two!], Settlement.term("broken"))
+          yield* settle(inlet, [three!])
+          yield* Effect.sleep(300)
+          assert.strictEqual(textOf(one!), "1")
+        }))
+        const again = yield* open(source, { ack: { _tag: "upTo" } })
+        const back = yield* Effect.timeout(hold(again, 3), "8 seconds")
+        assert.deepStrictEqual(back.map(textOf).toSorted(), ["1", "2", "3"])
+      })
+      yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+    }), 30_000)
+
+  it.live(
+    "an ephemeral consumer that is lost with every verdict unconfirmed does not hold up reading",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* NatsServer.scoped({ version })
+        const eyes = yield* witness(server.url)
+        const program = Effect.gen(function*() {
+          yield* createStream("S", ["s.>"])
+          yield* publish(...numbered("s.a", 1, 40))
+          const source = { _tag: "ephemeral", stream: "S", filters: [], start: { _tag: "all" } } as const
+          const inlet = yield* open(source, { queue: Queue.suspend({ messages: 20 }) })
+          const held = yield* hold(inlet, 20)
+          yield* Effect.promise(async () => {
+            for (const name of await eyes.consumers("S")) {
+              await eyes.deleteConsumer("S", name)
+            }
+          })
+          yield* settle(inlet, held)
+          assert.deepStrictEqual(yield* Effect.timeout(ackAll(inlet, 20), "3 seconds"), range(21, 40))
+        })
+        yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+      }),
+    30_000
+  )
+
+  it.live("closing during an outage ends who waits for the broker's word", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version })
+      const program = Effect.gen(function*() {
+        yield* createStream("S", ["s.>"])
+        yield* publish(...numbered("s.a", 1, 5))
+        const scope = yield* Scope.make()
+        const inlet = yield* Scope.provide(open(durable("S", "D"), { ack: { _tag: "confirmed" } }), scope)
+        const held = yield* hold(inlet, 5)
+        yield* Effect.promise(server.kill)
+        yield* Effect.sleep(200)
+        const waiting = yield* Effect.forkChild(settle(inlet, held))
+        yield* Effect.sleep(50)
+        yield* Effect.timeout(Scope.close(scope, Exit.void), "5 seconds")
+        yield* Effect.timeout(Fiber.join(waiting), "1 second")
+      })
+      yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+    }), 30_000)
+
+  it.live("verdicts of an inlet that closes during a short outage still arrive", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version })
+      const program = Effect.gen(function*() {
+        yield* createStream("S", ["s.>"])
+        yield* publish(...numbered("s.a", 1, 20))
+        const scope = yield* Scope.make()
+        const inlet = yield* Scope.provide(open(durable("S", "D")), scope)
+        const held = yield* hold(inlet, 20)
+        // So that the server has written down that it delivered them: it answers no acks for anything else.
+        yield* Effect.sleep(500)
+        yield* Effect.promise(server.kill)
+        yield* Effect.sleep(50)
+        yield* settle(inlet, held)
+        const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+        yield* Effect.promise(() => server.restart())
+        yield* Fiber.join(closing)
+        assert.strictEqual(inlet.ledger().unconfirmed, 0)
+      })
+      yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+    }), 30_000)
+
+  it.live("interrupting open leaves no consumer behind", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version })
+      const eyes = yield* witness(server.url)
+      const program = Effect.gen(function*() {
+        yield* createStream("S", ["s.>"])
+        for (const tag of ["ephemeral", "ordered"] as const) {
+          for (let yields = 0; yields < 8; yields++) {
+            const opening = yield* Effect.forkChild(
+              Effect.scoped(open({ _tag: tag, stream: "S", filters: [], start: { _tag: "all" } }))
+            )
+            for (let i = 0; i < yields; i++) {
+              yield* Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+            }
+            yield* Fiber.interrupt(opening)
+          }
+        }
+        yield* Effect.sleep(300)
+        assert.deepStrictEqual(yield* Effect.promise(() => eyes.consumers("S")), [])
+      })
+      yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+    }), 30_000)
+})

@@ -1,0 +1,180 @@
+/** A network that misbehaves: cuts again and again, a peer that is gone without a word, bytes that mean nothing. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as AckPolicy from "../../src/AckPolicy.ts"
+import * as Nats from "../../src/layers/Nats.ts"
+import * as Publisher from "../../src/Publisher.ts"
+import * as Queue from "../../src/Queue.ts"
+import * as Reader from "../../src/Reader.ts"
+import * as Topic from "../../src/Topic.ts"
+import type { Source } from "../../src/Transport.ts"
+import * as NatsServer from "../support/nats-server.ts"
+import * as Proxy from "../support/proxy.ts"
+import { ackAll, createStream, durable, message, numbered, open, publish } from "../support/transport.ts"
+import { witness } from "../support/witness.ts"
+
+const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => String(from + i))
+const Job = Schema.Struct({ key: Schema.String, n: Schema.Number })
+const jobs = Topic.make("jobs.work", { schema: Job, key: (job) => job.key })
+
+/** Cuts every connection every 300 to 500 ms, so often. */
+const cuts = (proxy: Proxy.Proxy, count: number) =>
+  Effect.forEach(
+    Array.from({ length: count }, (_, i) => 300 + (i * 67) % 200),
+    (pause) => Effect.andThen(Effect.sleep(pause), Effect.promise(proxy.cut)),
+    { discard: true }
+  )
+
+describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
+  it.live(
+    "5,000 messages over a connection that is cut all the time: all handled, none twice",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* NatsServer.scoped({ version })
+        const proxy = yield* Proxy.scoped(server)
+        const calls = new Map<number, number>()
+        const layer = Nats.layer({ servers: proxy.url })
+        yield* Effect.provide(createStream("JOBS", ["jobs.>"]), layer)
+        const reader = Reader.handle(jobs, {
+          stream: "JOBS",
+          consumer: "d",
+          // What the server wrote into a connection that was cut comes again after this.
+          ackWait: "2 seconds",
+          lanes: 8,
+          queue: Queue.suspend({ messages: 200 })
+        }, (job) =>
+          Effect.sync(() => {
+            calls.set(job.n, (calls.get(job.n) ?? 0) + 1)
+          }).pipe(Effect.delay("2 millis"))).pipe(Effect.provide(Layer.merge(AckPolicy.onProcess, layer)))
+        const reading = yield* Effect.forkChild(reader)
+        const publishing = yield* Effect.forkChild(
+          Effect.forEach(Array.from({ length: 100 }, (_, i) => i), (chunk) =>
+            Publisher.publishAll(
+              jobs,
+              Array.from({ length: 50 }, (_, i) => ({ value: { key: `k${i}`, n: chunk * 50 + i } }) as never)
+            ).pipe(Effect.andThen(Effect.sleep(60))), { discard: true }).pipe(Effect.provide(layer))
+        )
+        yield* cuts(proxy, 20)
+        const healed = performance.now()
+        yield* Fiber.join(publishing)
+        while (calls.size < 5_000 && performance.now() - healed < 15_000) {
+          yield* Effect.sleep(20)
+        }
+        yield* Effect.sleep(500)
+        const eyes = yield* witness(server.url)
+        const pending = yield* Effect.promise(() => eyes.ackPending("JOBS", "d"))
+        yield* Fiber.interrupt(reading)
+        assert.strictEqual(calls.size, 5_000)
+        assert.deepStrictEqual([...calls].filter(([, count]) => count > 1), [])
+        assert.strictEqual(pending, 0)
+      }),
+    60_000
+  )
+
+  it.live("an ordered reader gets everything once and in order over cuts", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version })
+      const proxy = yield* Proxy.scoped(server)
+      const source: Source = { _tag: "ordered", stream: "S", filters: [], start: { _tag: "all" } }
+      yield* Effect.gen(function*() {
+        yield* createStream("S", ["s.>"])
+        const inlet = yield* open(source)
+        const cutting = yield* Effect.forkChild(cuts(proxy, 10))
+        const eyes = yield* witness(server.url)
+        for (let n = 1; n <= 1_000; n++) {
+          eyes.publish("s.a", String(n))
+          if (n % 10 === 0) {
+            yield* Effect.sleep(30)
+          }
+        }
+        yield* Fiber.join(cutting)
+        assert.deepStrictEqual(yield* Effect.timeout(ackAll(inlet, 1_000), "10 seconds"), range(1, 1_000))
+      }).pipe(Effect.scoped, Effect.provide(Nats.layer({ servers: proxy.url })))
+    }), 40_000)
+
+  it.live.each(["blackhole", "garble"] as const)("%s: noticed, and flowing again", (fault) =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version })
+      const proxy = yield* Proxy.scoped(server)
+      yield* Effect.gen(function*() {
+        yield* createStream("S", ["s.>"])
+        const inlet = yield* open(durable("S", "D"))
+        yield* publish(...numbered("s.a", 1, 10))
+        yield* ackAll(inlet, 10)
+        const eyes = yield* witness(server.url)
+        yield* Effect.promise(() => proxy[fault]("\r\n\0\xffHALLO 1 2 3\r\nMSG\r\n"))
+        const before = performance.now()
+        const [lost] = yield* publish(message("other", "x"))
+        assert.strictEqual(lost._tag, "Ambiguous")
+        assert.isBelow(performance.now() - before, 3_700)
+        // The server may still serve the pulls of the connection that is gone, until they expire.
+        yield* Effect.sleep(5_500)
+        for (const text of range(11, 40)) {
+          eyes.publish("s.a", text)
+        }
+        assert.deepStrictEqual(yield* Effect.timeout(ackAll(inlet, 30), "2 seconds"), range(11, 40))
+      }).pipe(Effect.scoped, Effect.provide(Nats.layer({ servers: proxy.url })))
+    }), 30_000)
+
+  it.live(
+    "what is published while an ordered reader of what is new has no consumer is read, once it has one",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* NatsServer.scoped({ version })
+        const proxy = yield* Proxy.scoped(server)
+        const eyes = yield* witness(server.url)
+        yield* Effect.gen(function*() {
+          yield* createStream("S", ["s.>"])
+          yield* publish(...numbered("s.a", 1, 5))
+          const inlet = yield* open({ _tag: "ordered", stream: "S", filters: [], start: { _tag: "new" } })
+          yield* Effect.promise(async () => {
+            await proxy.refuse(true)
+            await proxy.cut()
+            for (const name of await eyes.consumers("S")) {
+              await eyes.deleteConsumer("S", name)
+            }
+            eyes.publish("s.a", "6")
+            eyes.publish("s.a", "7")
+            await eyes.messages("S")
+            await proxy.refuse(false)
+          })
+          assert.deepStrictEqual(yield* Effect.timeout(ackAll(inlet, 2), "5 seconds"), ["6", "7"])
+        }).pipe(Effect.scoped, Effect.provide(Nats.layer({ servers: proxy.url })))
+      }),
+    30_000
+  )
+
+  it.live.each(["durable", "ephemeral", "ordered"] as const)(
+    "a stream that was deleted and made anew is read from its beginning (%s)",
+    (tag) =>
+      Effect.gen(function*() {
+        const server = yield* NatsServer.scoped({ version })
+        const proxy = yield* Proxy.scoped(server)
+        const eyes = yield* witness(server.url)
+        yield* Effect.gen(function*() {
+          yield* createStream("S", ["s.>"])
+          yield* publish(...numbered("s.a", 1, 100))
+          const inlet = yield* open(
+            tag === "durable" ? durable("S", "D") : { _tag: tag, stream: "S", filters: [], start: { _tag: "all" } }
+          )
+          yield* ackAll(inlet, 100)
+          yield* Effect.promise(async () => {
+            await proxy.refuse(true)
+            await proxy.cut()
+            await eyes.deleteStream("S")
+            await eyes.addStream("S", ["s.>"])
+            for (const text of range(1, 20)) {
+              eyes.publish("s.a", text)
+            }
+            await eyes.messages("S")
+            await proxy.refuse(false)
+          })
+          assert.deepStrictEqual(yield* Effect.timeout(ackAll(inlet, 20), "5 seconds"), range(1, 20))
+        }).pipe(Effect.scoped, Effect.provide(Nats.layer({ servers: proxy.url })))
+      }),
+    30_000
+  )
+})

@@ -1,0 +1,104 @@
+/** What the simulation found in the product, each as small as it gets. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as AckPolicy from "../../src/AckPolicy.ts"
+import * as Queue from "../../src/Queue.ts"
+import * as Reader from "../../src/Reader.ts"
+import * as Settlement from "../../src/Settlement.ts"
+import { Transport } from "../../src/Transport.ts"
+import { many, setup } from "../support/played.ts"
+import { consumer, options, pass, send, setUp, start, unkeyed, withMemory } from "../support/reading.ts"
+import { createStream, durable, numbered, open, publish } from "../support/transport.ts"
+
+describe("found by the simulation", () => {
+  it.effect("a deadline at a fraction of a millisecond stopped the broker in memory for good", () =>
+    Effect.gen(function*() {
+      yield* createStream("S", ["s"])
+      yield* publish(...numbered("s", 1, 1))
+      // The leases of one second are looked after every 166.666… ms, and so is virtual time.
+      const inlet = yield* open(durable("S", "C", { ackWait: "1 second" }))
+      const [first] = yield* inlet.take(1)
+      yield* pass(5_900)
+      yield* inlet.settle([{ delivery: first, settlement: Settlement.nak(1_600) }])
+      const again = yield* Effect.forkChild(inlet.take(1))
+      for (let step = 0; step < 20; step++) {
+        yield* pass(250)
+      }
+      assert.strictEqual((yield* Fiber.join(again))[0].deliveryCount, 2)
+    }).pipe(withMemory))
+
+  it.effect("a verdict left the reader's clock behind, so that a transport that waits never settled", () =>
+    Effect.gen(function*() {
+      yield* setUp
+      yield* send(["a", 1])
+      const inner = yield* Transport
+      const waiting: Transport["Service"] = {
+        ...inner,
+        open: (source, flow) =>
+          Effect.map(inner.open(source, flow), (inlet) => ({
+            take: inlet.take,
+            stop: inlet.stop,
+            holds: inlet.holds,
+            ledger: inlet.ledger,
+            settle: (verdicts) => Effect.andThen(Effect.sleep(100), inlet.settle(verdicts))
+          }))
+      }
+      const reader = yield* start(Effect.provideService(
+        Reader.handle(unkeyed, options, () => Effect.void),
+        Transport,
+        waiting
+      ))
+      yield* pass(50)
+      assert.strictEqual((yield* consumer()).ackPending, 1)
+      yield* pass(100)
+      assert.strictEqual((yield* consumer()).ackPending, 0)
+      yield* reader.interrupt
+    }).pipe(Effect.provide(AckPolicy.onProcess), withMemory))
+
+  it.effect("upTo: a term covered messages before it that were not done, and they were never seen again", () =>
+    Effect.gen(function*() {
+      const { arrive, intake, port, settle, take, turn } = yield* setup({ ack: { _tag: "upTo" } })
+      arrive(...many(1, 3))
+      const [one, two, three] = yield* take(3)
+      yield* settle([one], Settlement.nak(1_000))
+      yield* settle([two!], Settlement.term("no use"))
+      turn()
+      assert.deepStrictEqual(port.written, ["1.1 Nak"])
+      const [again] = many(1, 1)
+      intake.deliver(again!, "1.2")
+      yield* pass(1_200)
+      arrive()
+      yield* settle(yield* take(1))
+      yield* settle([three!], Settlement.term("no use"))
+      turn()
+      // One answer for all three: a server takes a term for an ack here.
+      assert.deepStrictEqual(port.written.slice(1), ["3.1 Term"])
+    }))
+
+  it.effect("what was handed back while disconnected gave up its room, and could not come back behind a full queue", () =>
+    Effect.gen(function*() {
+      const queue = Queue.suspend({ messages: 2, bytes: 10_000 })
+      const { arrive, intake, port, settle, take, turn } = yield* setup({ ack: { _tag: "upTo" }, queue })
+      arrive(...many(1, 2))
+      const [one, two] = yield* take(2)
+      intake.disconnected()
+      yield* settle([one], Settlement.nak(1_000))
+      yield* settle([two!])
+      turn()
+      intake.connected()
+      // The second is settled and may be forgotten by the server; the first will need its place again.
+      assert.deepStrictEqual(port.pulls.at(-1)?.[0], 1)
+    }))
+
+  it.effect("what was acknowledged on enqueue and could not be given up counted as tried again", () =>
+    Effect.gen(function*() {
+      yield* send(["a", 1])
+      const onGiveUp = () => Effect.fail("nowhere to keep it")
+      const reader = yield* start(Reader.handle(unkeyed, { ...options, onGiveUp }, () => Effect.fail("no")))
+      yield* pass(1_000)
+      const { failed, retried } = reader.ledger()
+      assert.deepStrictEqual([failed, retried], [1, 0])
+      yield* reader.interrupt
+    }).pipe((effect) => withMemory(Effect.andThen(setUp, effect).pipe(Effect.provide(AckPolicy.onEnqueue)))))
+})

@@ -1,0 +1,75 @@
+/**
+ * `npm run simulate -- --seed S --runs N --json`
+ *
+ * Runs N seeds, beginning with S. Exits with 1 if one of them failed.
+ */
+import { parseArgs } from "node:util"
+import { type Result, runSeed, shrink } from "./run.ts"
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: "string", default: "1" },
+    runs: { type: "string", default: "100" },
+    json: { type: "boolean", default: false },
+    shrink: { type: "boolean", default: true }
+  },
+  allowNegative: true
+})
+
+const whole = (name: string, text: string, least: number): number => {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < least) {
+    process.stderr.write(`--${name} must be a whole number from ${least}, not ${text}\n`)
+    process.exit(2)
+  }
+  return value
+}
+
+const from = whole("seed", values.seed, 0)
+const runs = whole("runs", values.runs, 1)
+const began = performance.now()
+const say = (line: string) => void process.stderr.write(`${line}\n`)
+
+const report = async ({ faults, seed, wrong }: Result): Promise<void> => {
+  say(`\nseed ${seed} failed; replay it with: npm run simulate -- --seed ${seed} --runs 1`)
+  for (const line of wrong) {
+    say(`  ${line}`)
+  }
+  if (!values.shrink) {
+    return
+  }
+  const few = await shrink(faults, async (some) => (await runSeed(seed, some)).wrong.length > 0)
+  say(`  ${few.length} of ${faults.length} faults are enough:`)
+  for (const { at, delayMs, kind, operation } of few.slice(0, 40)) {
+    say(`    ${operation} ${at}: ${kind} (${delayMs} ms)`)
+  }
+}
+
+const failed: Array<number> = []
+let messages = 0
+let faults = 0
+for (let done = 0; done < runs; done++) {
+  const result = await runSeed(from + done)
+  messages += result.messages
+  faults += result.faults.length
+  if (result.wrong.length > 0) {
+    failed.push(result.seed)
+    await report(result)
+  }
+  if (process.stderr.isTTY) {
+    process.stderr.write(`\r${done + 1} of ${runs} seeds, ${failed.length} failed`)
+  }
+  if (runs === 1) {
+    say(`trace ${result.hash}`)
+  }
+}
+const ms = Math.round(performance.now() - began)
+if (process.stderr.isTTY) {
+  say("")
+}
+process.stdout.write(
+  values.json
+    ? `${JSON.stringify({ runs, failed: failed.length, seeds: failed, messages, faults, ms })}\n`
+    : `${runs} seeds, ${failed.length} failed, ${messages} messages, ${faults} faults, ${ms} ms\n`
+)
+process.exitCode = failed.length > 0 ? 1 : 0

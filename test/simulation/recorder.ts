@@ -1,0 +1,165 @@
+/** Writes a run down: what readers do, what goes through the seam, and where a bound is passed. */
+import * as Effect from "effect/Effect"
+import type * as Memory from "../../src/layers/Memory.ts"
+import type { Delivery } from "../../src/Message.ts"
+import type { Inlet, Transport } from "../../src/Transport.ts"
+import type { Closing, Event, Outcome } from "./history.ts"
+import type { Group } from "./scenario.ts"
+
+export interface Who {
+  readonly group: Group
+  readonly replica: number
+}
+
+interface Open extends Who {
+  readonly inlet: Inlet
+  closedAt: number
+}
+
+/** A delayed return outlives the reader that gave it back. */
+const DELAYED_MS = 15_000
+
+export class Recorder {
+  readonly events: Array<Event> = []
+  readonly closings: Array<Closing> = []
+  readonly inlets: Array<Open> = []
+  healed = false
+  /** Handlers that run at this moment. */
+  running = 0
+  readonly #now: () => number
+  readonly #away = new Map<string, { count: number; backAt: number }>()
+  /** The most readers of a group at once. */
+  readonly #most = new Map<string, number>()
+  #calls = 0
+
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  get now(): number {
+    return this.#now()
+  }
+
+  get lastAt(): number {
+    return this.events.at(-1)?.at ?? 0
+  }
+
+  began({ group, replica }: Who, delivery: Delivery, job: { readonly id: string; readonly key: string }): number {
+    const call = ++this.#calls
+    this.running++
+    this.events.push({
+      _tag: "began",
+      at: this.now,
+      group: group.name,
+      replica,
+      call,
+      sequence: delivery.streamSequence,
+      delivery: delivery.deliveryCount,
+      id: job.id,
+      key: job.key
+    })
+    return call
+  }
+
+  ended(call: number, outcome: Outcome): void {
+    this.running--
+    this.events.push({ _tag: "ended", at: this.now, call, outcome })
+  }
+
+  givenUp({ group, replica }: Who, delivery: Delivery, why: string): void {
+    const { streamSequence: sequence } = delivery
+    this.events.push({ _tag: "givenUp", at: this.now, group: group.name, replica, sequence, why })
+  }
+
+  /** A connection whose cuts are written down. */
+  connection({ group, replica }: Who, connection: Memory.Connection): Memory.Connection {
+    const note = (_tag: "cut" | "back") =>
+      Effect.sync(() => {
+        this.events.push({ _tag, at: this.now, group: group.name, replica })
+        const away = this.#away.get(group.name) ?? { count: 0, backAt: 0 }
+        away.count += _tag === "cut" ? 1 : -1
+        away.backAt = this.now
+        this.#away.set(group.name, away)
+      })
+    return {
+      transport: connection.transport,
+      disconnect: Effect.andThen(note("cut"), connection.disconnect),
+      reconnect: Effect.andThen(connection.reconnect, note("back"))
+    }
+  }
+
+  /** A transport whose inlets are written down. */
+  transport(who: Who, transport: Transport["Service"]): Transport["Service"] {
+    return {
+      ...transport,
+      open: (source, flow) =>
+        Effect.gen({ self: this }, function*() {
+          const open: Open = { ...who, inlet: undefined as never, closedAt: Number.POSITIVE_INFINITY }
+          yield* Effect.addFinalizer(() =>
+            Effect.sync(() => {
+              open.closedAt = this.now
+              this.#note("closed", who)
+            })
+          )
+          const inlet = yield* transport.open(source, flow)
+          Object.assign(open, { inlet })
+          this.inlets.push(open)
+          this.#note("opened", who)
+          return {
+            ...inlet,
+            take: inlet.take,
+            stop: Effect.suspend(() => inlet.stop),
+            holds: inlet.holds,
+            ledger: inlet.ledger,
+            settle: (verdicts) =>
+              Effect.suspend(() => {
+                for (const { delivery: { streamSequence: sequence }, settlement } of verdicts) {
+                  const [at, group, verdict] = [this.now, who.group.name, settlement._tag]
+                  this.events.push({ _tag: "verdict", at, group, replica: who.replica, sequence, verdict })
+                }
+                return inlet.settle(verdicts)
+              })
+          } satisfies Inlet
+        })
+    }
+  }
+
+  /** Looks whether anybody holds more than may be. */
+  watch(group: Group, ackPending: number): void {
+    const { messages } = group.queue
+    const mine = this.inlets.filter((open) => open.group === group)
+    for (const { closedAt, inlet, replica } of mine) {
+      const { held } = inlet.ledger()
+      if (closedAt > this.now && held > messages) {
+        this.#bound(group, `replica ${replica} holds ${held} of ${messages}`)
+      }
+    }
+    // Behind a gap, `upTo` keeps what it has settled, and it does not count all of that.
+    if (group.policy._tag === "upTo") {
+      return
+    }
+    // What a reader left behind while it was cut off counts until its leases are over.
+    const away = this.#away.get(group.name)
+    const grace = group.ackWaitMs + 1_000
+    if (away !== undefined && (away.count > 0 || this.now - away.backAt < grace)) {
+      return
+    }
+    // What was handed back counts until somebody takes it, so the most readers at once are what matters.
+    const open = mine.filter(({ closedAt }) => closedAt + grace + DELAYED_MS >= this.now).length
+    const most = Math.max(open, this.#most.get(group.name) ?? 0)
+    this.#most.set(group.name, most)
+    // After a cut, what was settled meanwhile holds no room any more, and the broker may not have heard of it.
+    const times = away === undefined ? 1 : 2
+    if (ackPending > messages * most * times) {
+      this.#bound(group, `the broker waits for ${ackPending}, and ${most} readers may hold ${messages} each`)
+    }
+  }
+
+  #bound(group: Group, what: string): void {
+    this.events.push({ _tag: "bound", at: this.now, group: group.name, what })
+  }
+
+  #note(_tag: "opened" | "closed", { group, replica }: Who): void {
+    this.events.push({ _tag, at: this.now, group: group.name, replica })
+  }
+}
