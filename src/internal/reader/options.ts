@@ -126,7 +126,10 @@ export interface Failure {
  * @since 0.1.0
  */
 export interface RetryOptions<R> {
-  /** How often a message is tried at most, over all processes. Default 5. */
+  /**
+   * How often a message is tried at most: the broker counts deliveries over all processes, and retries in place come on
+   * top. A crash forgets those of its process, so that up to `maxAttempts - 1` calls more are possible. Default 5.
+   */
   readonly maxAttempts?: number
   /**
    * Runs before a message is given up: the place to keep it elsewhere. While it fails, the message is kept and comes
@@ -186,7 +189,7 @@ export interface Ledger {
  * @since 0.1.0
  */
 export interface Control {
-  /** Completes when readers shall drain: take in nothing more, let what has begun finish, hand back the rest, end. */
+  /** Completes when readers shall drain: take in nothing more, work off what is held until interrupted, end. */
   readonly draining: Effect.Effect<void>
   /** Called once by each reader when it begins. */
   readonly register: (reader: { readonly name: string; readonly ledger: () => Ledger }) => void
