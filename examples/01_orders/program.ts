@@ -128,8 +128,9 @@ const charge = (stream: string, run: string, tally: Tally, workMs: number) =>
     consumer: "billing",
     filters: [`sluice-example.${run}.*.placed`],
     lanes: 64,
-    // A server that is away for less than this does not give our orders to anybody else.
-    ackWait: OUTAGE_MAX,
+    // A server that is away for less than this does not give our orders to anybody else. What it wrote into a connection
+    // that died before we could read it comes back after this long.
+    ackWait: "1 minute",
     retry: Schedule.exponential("20 millis"),
     maxAttempts: 3,
     onGiveUp: (failure, message) =>
