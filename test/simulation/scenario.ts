@@ -1,5 +1,6 @@
 /** What a seed makes: topology, workload and fault plan, as plain data. */
 import type { Policy } from "../../src/AckPolicy.ts"
+import { KINDS } from "../../src/internal/faulty/plan.ts"
 import * as Faulty from "../../src/layers/Faulty.ts"
 import * as Queue from "../../src/Queue.ts"
 import { Dice } from "./dice.ts"
@@ -134,21 +135,6 @@ const publisher = (dice: Dice, name: string): ReadonlyArray<Sending> => {
     })
   }))
 }
-
-const KINDS: ReadonlyArray<Faulty.Kind> = [
-  "refusePublish",
-  "losePublish",
-  "loseReceipt",
-  "refuseOpen",
-  "slowTake",
-  "lateDelivery",
-  "reorder",
-  "endTake",
-  "loseVerdict",
-  "repeatDelivery",
-  "lateVerdict",
-  "disconnect"
-]
 
 const plan = (dice: Dice, seed: number): Faulty.Plan => {
   const rates: Partial<Record<Faulty.Kind, number>> = {}

@@ -18,7 +18,8 @@ const NTH: Readonly<Record<Operation, Kind>> = {
   settle: "loseVerdict"
 }
 
-const KINDS: ReadonlyArray<Kind> = [
+/** Every kind of fault. */
+export const KINDS: ReadonlyArray<Kind> = [
   "refusePublish",
   "losePublish",
   "loseReceipt",
