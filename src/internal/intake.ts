@@ -18,6 +18,7 @@ import { Holdings } from "./holdings.ts"
 import { type Options, type Port, validate } from "./port.ts"
 import { opened, Taking } from "./taking.ts"
 
+/** How long a closing inlet waits for the broker's word. */
 const CLOSE_WITHIN_MS = 2_000
 const CADENCE_MIN_MS = 20
 const CADENCE_MAX_MS = 250
@@ -70,12 +71,14 @@ export class Intake {
   readonly holdings: Holdings
   readonly #taking: Taking
   readonly #credit: Credit
+  readonly #absentWithinMs: number
   #connected = false
   #stopped = false
 
   constructor(options: Options, clock: Clock.Clock) {
-    const { flow, port, pullBytesMin } = options
+    const { absentWithinMs, flow, port, pullBytesMin } = options
     this.#port = port
+    this.#absentWithinMs = absentWithinMs ?? CLOSE_WITHIN_MS
     this.holdings = new Holdings(options, clock)
     this.#taking = new Taking(this.holdings, flow.ack._tag === "confirmed")
     this.#credit = new Credit(flow.queue, pullBytesMin)
@@ -184,7 +187,8 @@ export class Intake {
       this.holdings.handBackAll()
       verdicts.flush()
       // When the source is gone, nobody is left to confirm anything.
-      yield* Effect.timeoutOption(opened(verdicts.idle), this.#taking.hasFailed ? 0 : CLOSE_WITHIN_MS)
+      const within = this.#taking.hasFailed ? 0 : this.#connected ? CLOSE_WITHIN_MS : this.#absentWithinMs
+      yield* Effect.timeoutOption(opened(verdicts.idle), within)
       verdicts.giveUp()
       this.#taking.fail(invalid("inlet", "it is closed", "Keep its scope open while it is used."))
     })

@@ -27,6 +27,11 @@ export interface Options {
   readonly leaseMs: number
   /** The least number of bytes that a pull must allow, so that the largest possible message fits. */
   readonly pullBytesMin: number
+  /**
+   * How long a closing inlet that is cut off waits for its broker, so that its last verdicts still get there, in ms.
+   * Default: as long as one that is connected.
+   */
+  readonly absentWithinMs?: number
   /** Runs a function at the end of the current turn, so that the verdicts of one turn are written together. */
   readonly defer: (run: () => void) => void
 }

@@ -8,6 +8,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scheduler from "effect/Scheduler"
@@ -25,6 +26,11 @@ import { Transport } from "../Transport.ts"
 export interface Options {
   /** The largest message with headers, in bytes. Default 1 MiB, as nats-server's. */
   readonly maxPayload?: number
+  /**
+   * How long a reader that closes while it is cut off waits for its broker. Default 0: in a test whose clock stands still,
+   * it would wait for ever. `layers/Nats` waits two seconds.
+   */
+  readonly absentWithin?: Duration.Input
 }
 
 /**
@@ -133,7 +139,8 @@ const make = (options: Options): Effect.Effect<Broker["Service"], never, Scope.S
       clock: yield* Clock.Clock,
       scheduler: yield* Scheduler.Scheduler,
       context: yield* Effect.context<never>(),
-      maxPayload: options.maxPayload ?? MAX_PAYLOAD_DEFAULT
+      maxPayload: options.maxPayload ?? MAX_PAYLOAD_DEFAULT,
+      absentWithinMs: Duration.toMillis(Duration.fromInputUnsafe(options.absentWithin ?? 0))
     })
     yield* Effect.addFinalizer(() => Effect.sync(() => broker.close()))
     const clients = new Set<Client>()

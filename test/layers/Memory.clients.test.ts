@@ -166,6 +166,36 @@ describe("a connection", () => {
       ])
     }).pipe(Effect.scoped))
 
+  withConnection(
+    "that is cut lets its readers close while the clock stands still",
+    (h, connection) =>
+      Effect.gen(function*() {
+        yield* h.create()
+        yield* h.storeMany(2)
+        const opened = yield* h.read()
+        yield* h.take(opened, 1)
+        yield* connection.disconnect
+        yield* opened.close
+        assert.deepInclude(opened.inlet.ledger(), { delivered: 2, returned: 2, unconfirmed: 2 })
+      })
+  )
+
+  it.effect("that comes back within the time that a closing reader has takes its last verdicts with it", () =>
+    Effect.gen(function*() {
+      const connection = yield* Effect.flatMap(Memory.Broker, (broker) => broker.connect)
+      const h = yield* Harness.make(connection.transport, "virtual")
+      yield* h.create()
+      yield* h.storeMany(2)
+      const opened = yield* h.read()
+      yield* h.settle(opened, yield* h.take(opened, 2), Settlement.ack)
+      yield* connection.disconnect
+      const closing = yield* Effect.forkChild(opened.close)
+      yield* TestClock.adjust("1 second")
+      yield* connection.reconnect
+      yield* Fiber.join(closing)
+      assert.deepInclude(opened.inlet.ledger(), { settled: 2, unconfirmed: 0 })
+    }).pipe(Effect.scoped, Effect.provide(Memory.brokerLayer({ absentWithin: "2 seconds" }))))
+
   it.live("leaves no timer behind", () =>
     Effect.gen(function*() {
       const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length

@@ -28,7 +28,13 @@ const END_WITHIN_MS = 60_000
 
 export const run = (scenario: Scenario): Effect.Effect<History> =>
   Effect.scoped(Effect.suspend(() => world(scenario))).pipe(
-    Effect.provide(Layer.mergeAll(Memory.brokerLayer(), Faulty.faultsLayer(scenario.plan), Logger.layer([]))),
+    Effect.provide(
+      Layer.mergeAll(
+        Memory.brokerLayer({ absentWithin: "2 seconds" }),
+        Faulty.faultsLayer(scenario.plan),
+        Logger.layer([])
+      )
+    ),
     Random.withSeed(`simulation ${scenario.seed}`),
     Effect.provide(TestClock.layer())
   )

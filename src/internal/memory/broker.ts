@@ -30,6 +30,7 @@ const ROUTES_MAX = 65_536
 
 export class Broker {
   readonly maxPayload: number
+  readonly absentWithinMs: number
   readonly streams = new Map<string, Stream<Consumer>>()
   readonly #clock: Clock.Clock
   readonly #dispatcher: Scheduler.SchedulerDispatcher
@@ -48,8 +49,10 @@ export class Broker {
     readonly scheduler: Scheduler.Scheduler
     readonly context: Context.Context<never>
     readonly maxPayload: number
+    readonly absentWithinMs: number
   }) {
     this.maxPayload = options.maxPayload
+    this.absentWithinMs = options.absentWithinMs
     this.#clock = options.clock
     this.#dispatcher = options.scheduler.makeDispatcher()
     this.#timers = new Timers(options.clock, options.context)

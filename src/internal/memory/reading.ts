@@ -45,6 +45,7 @@ export const open = (
       flow,
       port: reading,
       leaseMs: ack === "none" ? Number.POSITIVE_INFINITY : ackWaitMs,
+      absentWithinMs: home.broker.absentWithinMs,
       pullBytesMin: home.broker.maxPayload + PULL_OVERHEAD_BYTES,
       defer: home.broker.later
     })
