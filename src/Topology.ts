@@ -44,14 +44,24 @@ export interface Consumer {
   readonly filters: ReadonlyArray<string>
   readonly start: ConsumerStart
   readonly ack: "explicit" | "all" | "none"
-  /** How long a delivery may stay unanswered before it is delivered again, in milliseconds. */
+  /**
+   * How long a delivery may stay unanswered before it is delivered again, in milliseconds. With `backoffMs` its first
+   * entry.
+   */
   readonly ackWaitMs: number
+  /**
+   * How long each delivery in turn may stay unanswered, in milliseconds; the last entry goes for all that follow. Empty:
+   * `ackWaitMs` for each. A nak without a delay comes back at once all the same.
+   */
+  readonly backoffMs: ReadonlyArray<number>
   /** How many deliveries may be unanswered at once, over all replicas; -1 for no limit. */
   readonly maxAckPending: number
   /** How often the broker delivers a message at most; -1 for no limit. */
   readonly maxDeliver: number
   /** The consumer disappears after so long without a pull, in milliseconds; 0 for never. */
   readonly inactiveThresholdMs: number
+  /** How many pulls may wait at the broker at once, over all replicas. */
+  readonly maxWaiting: number
 }
 
 /**
@@ -98,6 +108,8 @@ export interface ConsumerInfo {
   /** Everything up to this stream sequence is acknowledged. */
   readonly ackFloor: number
   readonly delivered: number
+  /** Pulls that wait at the broker. */
+  readonly waiting: number
 }
 
 /**
@@ -172,6 +184,11 @@ export const stream = (name: string, options: {
  * For consumers that are made beforehand, such as one that a reader with few rights reads with `bind: true`. Other
  * readers make theirs.
  *
+ * **Gotchas**
+ *
+ * With `backoff`, its first entry takes the place of `ackWait`: so does the server. With `maxDeliver` the list must not
+ * be longer than that; nats-server 2.9 wants it shorter, and a limit.
+ *
  * **Example** (A consumer of one region)
  *
  * ```ts import.meta.vitest
@@ -180,6 +197,9 @@ export const stream = (name: string, options: {
  * const billing = Topology.consumer("billing", { filters: ["orders.eu.>"] })
  * billing.ackWaitMs // => 30000
  * billing.maxDeliver // => -1
+ *
+ * const patient = Topology.consumer("patient", { backoff: ["10 seconds", "1 minute"], ackWait: "30 seconds" })
+ * patient.ackWaitMs // => 10000
  * ```
  *
  * @category constructors
@@ -190,20 +210,27 @@ export const consumer = (name: string, options: {
   readonly start?: ConsumerStart
   readonly ack?: "explicit" | "all" | "none"
   readonly ackWait?: Duration.Input
+  readonly backoff?: ReadonlyArray<Duration.Input>
   readonly maxAckPending?: number
   readonly maxDeliver?: number
   readonly inactiveThreshold?: Duration.Input
-} = {}): Consumer => ({
-  name,
-  filters: options.filters ?? [],
-  start: options.start ?? { _tag: "all" },
-  ack: options.ack ?? "explicit",
-  // A server keeps neither for a consumer without acks.
-  ackWaitMs: options.ack === "none" ? 0 : millis(options.ackWait ?? "30 seconds"),
-  maxAckPending: options.ack === "none" ? -1 : options.maxAckPending ?? 20_000,
-  maxDeliver: options.maxDeliver ?? -1,
-  inactiveThresholdMs: millis(options.inactiveThreshold ?? 0)
-})
+  readonly maxWaiting?: number
+} = {}): Consumer => {
+  const backoffMs = (options.backoff ?? []).map(millis)
+  return {
+    name,
+    filters: options.filters ?? [],
+    start: options.start ?? { _tag: "all" },
+    ack: options.ack ?? "explicit",
+    // A server keeps neither for a consumer without acks.
+    ackWaitMs: backoffMs[0] ?? (options.ack === "none" ? 0 : millis(options.ackWait ?? "30 seconds")),
+    backoffMs,
+    maxAckPending: options.ack === "none" ? -1 : options.maxAckPending ?? 20_000,
+    maxDeliver: options.maxDeliver ?? -1,
+    inactiveThresholdMs: millis(options.inactiveThreshold ?? 0),
+    maxWaiting: options.maxWaiting ?? 512
+  }
+}
 
 /**
  * What differs between the stream that is wanted and the one that exists, in words; empty if they agree.
@@ -224,7 +251,8 @@ export const streamDifferences = (wanted: Stream, actual: Stream): ReadonlyArray
   differences(wanted, actual, ["name"])
 
 /**
- * As `streamDifferences`, for consumers. `start` is not compared: it only says where a new consumer begins.
+ * As `streamDifferences`, for consumers. `start` is not compared: it only says where a new consumer begins. Neither is
+ * `maxWaiting`: it protects the broker, decides nothing about any message, and a reader gets along with any.
  *
  * **Example** (Another place to begin is no difference)
  *
@@ -240,7 +268,7 @@ export const streamDifferences = (wanted: Stream, actual: Stream): ReadonlyArray
  * @since 0.1.0
  */
 export const consumerDifferences = (wanted: Consumer, actual: Consumer): ReadonlyArray<string> =>
-  differences(wanted, actual, ["name", "start"])
+  differences(wanted, actual, ["name", "start", "maxWaiting"])
 
 // internals
 
@@ -266,4 +294,6 @@ const differences = <A extends object>(
   return found
 }
 
-const canonical = (value: unknown): string => JSON.stringify(Array.isArray(value) ? value.toSorted() : value)
+/** The order of subjects says nothing; that of a backoff does. */
+const canonical = (value: unknown): string =>
+  JSON.stringify(Array.isArray(value) && typeof value[0] === "string" ? value.toSorted() : value)

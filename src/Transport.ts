@@ -42,6 +42,11 @@ export interface Capabilities {
    * one of them until its ack wait is over.
    */
   readonly promptReturn: boolean
+  /**
+   * A backoff list without a limit of deliveries, or with one of its own length (nats-server ≥ 2.10). nats-server 2.9
+   * wants a limit, and more deliveries than entries.
+   */
+  readonly unlimitedBackoff: boolean
   /** The reason of a term reaches the broker's advisory (nats-server ≥ 2.11). */
   readonly termReason: boolean
   /** The largest message with headers that the broker takes, in bytes. */
@@ -187,7 +192,23 @@ export interface Inlet {
 }
 
 /**
- * Creates and describes streams and consumers, where the broker has them.
+ * What goes when a stream is purged: everything, or what all that is given here applies to. `upTo` and `keep` exclude each
+ * other.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Purge {
+  /** Only messages of subjects that match. */
+  readonly filter?: string
+  /** Only messages below this sequence. */
+  readonly upTo?: number
+  /** The newest so many of them stay. */
+  readonly keep?: number
+}
+
+/**
+ * Creates and describes streams and consumers, where the broker has them, and removes messages.
  *
  * @category models
  * @since 0.1.0
@@ -196,6 +217,10 @@ export interface TopologyAdmin {
   readonly describeStream: (name: string) => Effect.Effect<Option.Option<Topology.StreamInfo>, TransportError>
   readonly createStream: (stream: Topology.Stream) => Effect.Effect<void, TransportError>
   readonly deleteStream: (name: string) => Effect.Effect<void, TransportError>
+  /** Removes messages, and says how many. Who has not got them yet never will; who holds one keeps it. */
+  readonly purgeStream: (name: string, purge?: Purge) => Effect.Effect<number, TransportError>
+  /** Removes one message. Fails with `Rejected` (10057) if there is none. */
+  readonly deleteMessage: (stream: string, sequence: number) => Effect.Effect<void, TransportError>
   readonly describeConsumer: (
     stream: string,
     consumer: string

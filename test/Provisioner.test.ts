@@ -36,11 +36,13 @@ const makeBroker = (overrides: (state: {
         return Effect.void
       }),
     deleteStream: () => Effect.die("not used"),
+    purgeStream: () => Effect.die("not used"),
+    deleteMessage: () => Effect.die("not used"),
     describeConsumer: (stream, name) =>
       Effect.suspend(() =>
         streams.has(stream)
           ? Effect.succeed(Option.map(Option.fromNullishOr(consumers.get(`${stream}/${name}`)), (consumer) => (
-            { consumer, pending: 0, ackPending: 0, redelivered: 0, ackFloor: 0, delivered: 0 }
+            { consumer, pending: 0, ackPending: 0, redelivered: 0, ackFloor: 0, delivered: 0, waiting: 0 }
           )))
           : Effect.fail(TransportError.because(new TransportError.StreamNotFound({ stream })))
       ),
@@ -63,6 +65,7 @@ const layerOf = (topology: Option.Option<TopologyAdmin>) =>
       filterSubjects: false,
       metadata: false,
       promptReturn: true,
+      unlimitedBackoff: false,
       termReason: false,
       maxPayload: 1024
     }),

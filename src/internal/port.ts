@@ -36,6 +36,10 @@ export interface Options {
   readonly defer: (run: () => void) => void
 }
 
+/** The shortest time that the broker may wait for a verdict, in ms; infinite where nothing is acknowledged. */
+export const leaseOf = ({ ack, ackWaitMs, backoffMs }: Topology.Consumer): number =>
+  ack === "none" ? Number.POSITIVE_INFINITY : Math.min(ackWaitMs, ...backoffMs)
+
 /** Refuses a queue that could never work. */
 export const validate = ({ flow, pullBytesMin }: Options): Effect.Effect<void, TransportError> => {
   if (!Number.isInteger(flow.queue.messages) || flow.queue.messages < 1) {

@@ -13,9 +13,16 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scheduler from "effect/Scheduler"
 import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import { Broker as MemoryBroker } from "../internal/memory/broker.ts"
 import { Client } from "../internal/memory/client.ts"
+import { control } from "../internal/memory/control.ts"
+import type { Advisory, StoredMessage, Unanswered } from "../internal/memory/words.ts"
 import { Transport } from "../Transport.ts"
+import type { TopologyAdmin } from "../Transport.ts"
+import type { TransportError } from "../TransportError.ts"
+
+export type { Advisory, StoredMessage, Unanswered } from "../internal/memory/words.ts"
 
 /**
  * How the broker is set up.
@@ -60,6 +67,34 @@ export class Broker extends Context.Service<Broker, {
   readonly disconnect: Effect.Effect<void>
   /** Connects every client again. */
   readonly reconnect: Effect.Effect<void>
+  /** An administrator whom no cut reaches. */
+  readonly topology: TopologyAdmin
+  /** What a stream keeps, in order. */
+  readonly messages: (stream: string) => Effect.Effect<ReadonlyArray<StoredMessage>, TransportError>
+  /** The deliveries of a consumer that nobody has answered, in the order of the stream. */
+  readonly unanswered: (
+    stream: string,
+    consumer: string
+  ) => Effect.Effect<ReadonlyArray<Unanswered>, TransportError>
+  /** What the broker tells whoever listens, from now on. Up to 4,096 wait; whoever is slower misses the rest. */
+  readonly advisories: Stream.Stream<Advisory>
+  /**
+   * The leader of a stream steps down, with those of its consumers. Readers are told, and ask again. Until another one is
+   * elected, by default after 50 ms, nothing is delivered, publishes end as `NotSent`, and verdicts get no answer. What
+   * the consumers know stays.
+   */
+  readonly stepDown: (
+    stream: string,
+    options?: { readonly electionTime?: Duration.Input }
+  ) => Effect.Effect<void, TransportError>
+  /**
+   * Stops the broker and starts it again, after `downFor`, by default at once. Everybody is cut off meanwhile. Streams in
+   * memory are gone then, and so are ephemeral consumers; streams in files are there with their messages, consumers, and
+   * unanswered deliveries.
+   */
+  readonly restart: (options?: { readonly downFor?: Duration.Input }) => Effect.Effect<void>
+  /** The payload of a stored message is no longer what was published. */
+  readonly corrupt: (stream: string, sequence: number) => Effect.Effect<void, TransportError>
 }>()("effect-sluice/layers/Memory/Broker") {}
 
 /**
@@ -153,6 +188,7 @@ const make = (options: Options): Effect.Effect<Broker["Service"], never, Scope.S
     return Broker.of({
       connect,
       disconnect: all((client) => client.disconnect),
-      reconnect: all((client) => client.reconnect)
+      reconnect: all((client) => client.reconnect),
+      ...control(broker, clients)
     })
   })

@@ -4,11 +4,12 @@
  */
 import type * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scheduler from "effect/Scheduler"
 import * as Subject from "../../Subject.ts"
 import * as Topology from "../../Topology.ts"
-import type { Receipt } from "../../Transport.ts"
+import type { Purge, Receipt } from "../../Transport.ts"
 import {
   because,
   ConsumerNotFound,
@@ -19,9 +20,11 @@ import {
   type TransportError
 } from "../../TransportError.ts"
 import { Consumer, type Environment } from "./consumer.ts"
+import type { Stored } from "./log.ts"
 import * as Rules from "./rules.ts"
 import { type Arriving, Stream } from "./stream.ts"
 import { Timers } from "./timers.ts"
+import type { Advisory } from "./words.ts"
 
 /** How many deliveries go out in one turn, so that no reader keeps everybody else waiting. */
 const BURST = 1_024
@@ -39,6 +42,9 @@ export class Broker {
   /** Which stream takes a subject; `undefined` for none. */
   readonly #routes = new Map<string, Stream<Consumer> | undefined>()
   readonly #awake = new Set<Consumer>()
+  readonly #listeners = new Set<(advisory: Advisory) => void>()
+  readonly #context: Context.Context<never>
+  #down = false
   #asked: Array<() => void> = []
   #scheduled = false
   #closed = false
@@ -54,6 +60,7 @@ export class Broker {
     this.maxPayload = options.maxPayload
     this.absentWithinMs = options.absentWithinMs
     this.#clock = options.clock
+    this.#context = options.context
     this.#dispatcher = options.scheduler.makeDispatcher()
     this.#timers = new Timers(options.clock, options.context)
     this.#environment = {
@@ -63,8 +70,14 @@ export class Broker {
         this.#awake.add(consumer)
         this.#schedule()
       },
-      abandon: (consumer) => this.#end(consumer)
+      abandon: (consumer) => this.#end(consumer),
+      advise: this.#advise
     }
+  }
+
+  /** Nobody can reach it. */
+  get isDown(): boolean {
+    return this.#down
   }
 
   readonly now = (): number => this.#clock.currentTimeMillisUnsafe()
@@ -80,6 +93,18 @@ export class Broker {
     this.#dispatcher.scheduleTask(task, 0)
   }
 
+  /** Does something after a while. */
+  after(millis: number, effect: Effect.Effect<void>): void {
+    const expire = () => void Effect.runForkWith(this.#context)(effect)
+    this.#timers.arm({ armed: Number.POSITIVE_INFINITY, expire }, this.now() + millis)
+  }
+
+  /** Tells somebody every advisory from now on, until the answer is called. */
+  listen(listener: (advisory: Advisory) => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
   close(): void {
     this.#closed = true
     this.#timers.close()
@@ -91,7 +116,7 @@ export class Broker {
 
   publish(message: Arriving): Receipt {
     const stream = this.#route(message.subject)
-    return stream === undefined
+    return stream === undefined || stream.leaderless
       ? { _tag: "NotSent", reason: new NoResponders({ subject: message.subject }) }
       : stream.store(message, this.now())
   }
@@ -115,6 +140,7 @@ export class Broker {
       }
       this.streams.set(config.name, new Stream(config, this.#timers))
       this.#routes.clear()
+      this.#advise({ _tag: "StreamCreated", stream: config.name, at: this.now() })
       return Result.succeed(undefined)
     })
   }
@@ -126,6 +152,33 @@ export class Broker {
       for (const consumer of [...stream.consumers.values()]) {
         this.#end(consumer)
       }
+      this.#advise({ _tag: "StreamDeleted", stream: name, at: this.now() })
+    })
+  }
+
+  purgeStream(name: string, purge: Purge): Result.Result<number, TransportError> {
+    return (purge.keep ?? 0) > 0 && purge.upTo !== undefined
+      ? rejected("purge", 10_003, "bad request")
+      : Result.map(this.stream(name), (stream) => stream.purge(purge))
+  }
+
+  deleteMessage(name: string, sequence: number): Result.Result<void, TransportError> {
+    return Result.map(this.message(name, sequence), ({ message, stream }) => stream.remove(message))
+  }
+
+  message(
+    name: string,
+    sequence: number
+  ): Result.Result<{ readonly stream: Stream<Consumer>; readonly message: Stored }, TransportError> {
+    return Result.flatMap(this.stream(name), (stream) => {
+      const message = stream.log.get(sequence)
+      if (message !== undefined) {
+        return Result.succeed({ stream, message })
+      }
+      const { first, last } = stream.log
+      return sequence >= first && sequence <= last
+        ? rejected("delete message", 10_043, `sequence ${sequence} not found`)
+        : rejected("delete message", 10_057, "no message found")
     })
   }
 
@@ -141,7 +194,11 @@ export class Broker {
   }
 
   /** Makes a consumer, or finds the one that is there already and differs in nothing. */
-  createConsumer(streamName: string, wanted: Topology.Consumer): Result.Result<Consumer, TransportError> {
+  createConsumer(
+    streamName: string,
+    wanted: Topology.Consumer,
+    ephemeral = false
+  ): Result.Result<Consumer, TransportError> {
     return Result.flatMap(this.stream(streamName), (stream) => {
       const others = [...stream.consumers.values()].map((consumer) => consumer.config)
       return Result.flatMap(Rules.consumer(wanted, stream.config, others), (config) => {
@@ -151,8 +208,9 @@ export class Broker {
             ? Result.succeed(existing)
             : rejected("create consumer", 10_148, "consumer already exists")
         }
-        const consumer = new Consumer(config, stream, this.#environment)
+        const consumer = new Consumer(config, stream, this.#environment, ephemeral)
         stream.follow(config.name, consumer)
+        this.#advise({ _tag: "ConsumerCreated", stream: streamName, consumer: config.name, at: this.now() })
         return Result.succeed(consumer)
       })
     })
@@ -167,7 +225,60 @@ export class Broker {
     return `sluice_${++this.#names}`
   }
 
+  // accidents
+
+  /** The stream's leader and those of its consumers step down; for so long there is no other. */
+  stepDown(name: string, electionMs: number): Result.Result<void, TransportError> {
+    return Result.map(this.stream(name), (stream) => {
+      stream.leaderless = true
+      for (const consumer of stream.consumers.values()) {
+        consumer.leaderChanged()
+      }
+      this.after(electionMs, Effect.sync(() => this.#elected(stream)))
+    })
+  }
+
+  /** It is down: what lies in memory is gone, ephemeral consumers included. */
+  halt(): void {
+    this.#down = true
+    for (const stream of [...this.streams.values()]) {
+      if (stream.config.storage === "memory") {
+        this.streams.delete(stream.config.name)
+      }
+      for (const consumer of [...stream.consumers.values()]) {
+        if (consumer.ephemeral || stream.config.storage === "memory") {
+          consumer.end()
+          stream.unfollow(consumer.config.name)
+        }
+      }
+    }
+    this.#routes.clear()
+  }
+
+  /** It is up again. */
+  resume(): void {
+    this.#down = false
+  }
+
   // internals
+
+  readonly #advise = (advisory: Advisory): void => {
+    for (const listener of this.#listeners) {
+      listener(advisory)
+    }
+  }
+
+  #elected(stream: Stream<Consumer>): void {
+    const { name } = stream.config
+    stream.leaderless = false
+    if (this.streams.get(name) !== stream) {
+      return
+    }
+    this.#advise({ _tag: "StreamLeader", stream: name, at: this.now() })
+    for (const consumer of stream.consumers.keys()) {
+      this.#advise({ _tag: "ConsumerLeader", stream: name, consumer, at: this.now() })
+    }
+  }
 
   #end(consumer: Consumer): void {
     if (consumer.stream.consumers.get(consumer.config.name) !== consumer) {
@@ -175,6 +286,8 @@ export class Broker {
     }
     consumer.end()
     consumer.stream.unfollow(consumer.config.name)
+    const { config, stream } = consumer
+    this.#advise({ _tag: "ConsumerDeleted", stream: stream.config.name, consumer: config.name, at: this.now() })
     this.#awake.delete(consumer)
     for (const puller of [...consumer.pullers]) {
       this.ask(() => puller.lost(consumer))

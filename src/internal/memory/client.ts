@@ -2,14 +2,14 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { Outgoing } from "../../Message.ts"
-import type { Capabilities, ConnectionStatus, Receipt, TopologyAdmin, Transport } from "../../Transport.ts"
+import type { Capabilities, ConnectionStatus, Receipt, Transport } from "../../Transport.ts"
 import { because, Closed, Disconnected, type Reason, type TransportError } from "../../TransportError.ts"
 import { prepare } from "../outgoing.ts"
+import { admin } from "./admin.ts"
 import type { Broker } from "./broker.ts"
 import { type Home, open, type Reading } from "./reading.ts"
 
@@ -18,6 +18,8 @@ export class Client implements Home {
   readonly readings = new Set<Reading>()
   readonly status: SubscriptionRef.SubscriptionRef<ConnectionStatus>
   #state: "connected" | "disconnected" | "closed" = "connected"
+  /** A test has cut it off. */
+  #isCut = false
 
   constructor(broker: Broker, status: SubscriptionRef.SubscriptionRef<ConnectionStatus>) {
     this.broker = broker
@@ -28,6 +30,7 @@ export class Client implements Home {
     Effect.gen(function*() {
       const client = new Client(broker, yield* SubscriptionRef.make<ConnectionStatus>(connected))
       yield* Effect.addFinalizer(() => client.close)
+      yield* client.sync
       return client
     })
 
@@ -41,33 +44,40 @@ export class Client implements Home {
       status: Stream.takeUntil(SubscriptionRef.changes(this.status), (status) => status._tag === "Closed"),
       publish: (batch) => Effect.suspend(() => this.#publish(batch)),
       open: (source, flow) => Effect.andThen(this.#checked, open(this, source, flow)),
-      topology: Option.some(this.#admin)
+      topology: Option.some(admin(this.broker, this.#checked))
     }
   }
 
   get disconnect(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.#state !== "connected") {
-        return Effect.void
-      }
-      this.#state = "disconnected"
-      for (const reading of this.readings) {
-        reading.down()
-      }
-      return SubscriptionRef.set(this.status, { _tag: "Connecting", attempt: 1, reason: Option.some(cut) })
+      this.#isCut = true
+      return this.sync
     })
   }
 
   get reconnect(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.#state !== "disconnected") {
+      this.#isCut = false
+      return this.sync
+    })
+  }
+
+  /** It is connected if it is not cut off and the broker is up; readers and watchers learn of a change. */
+  get sync(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const now = this.#isCut || this.broker.isDown ? "disconnected" : "connected"
+      if (this.#state === "closed" || this.#state === now) {
         return Effect.void
       }
-      this.#state = "connected"
+      this.#state = now
       for (const reading of [...this.readings]) {
-        reading.up()
+        if (now === "connected") {
+          reading.up()
+        } else {
+          reading.down()
+        }
       }
-      return SubscriptionRef.set(this.status, connected)
+      return SubscriptionRef.set(this.status, now === "connected" ? connected : connecting)
     })
   }
 
@@ -116,36 +126,15 @@ export class Client implements Home {
       ? { _tag: "NotSent", reason: prepared.reason }
       : this.broker.publish({ subject, headers: prepared.headerBytes, payload: payload.slice(), id, expect })
   }
-
-  /** Answers as the broker does; cut off from it there are no answers. */
-  get #admin(): TopologyAdmin {
-    const { broker } = this
-    const ask = <A>(run: () => Result.Result<A, TransportError>): Effect.Effect<A, TransportError> =>
-      Effect.andThen(this.#checked, Effect.suspend(() => Effect.fromResult(run())))
-    const find = <A>(reason: Reason["_tag"], run: () => Result.Result<A, TransportError>) =>
-      ask(run).pipe(
-        Effect.map(Option.some),
-        Effect.catchIf((error) => error.reason._tag === reason, () => Effect.succeed(Option.none<A>()))
-      )
-    return {
-      describeStream: (name) => find("StreamNotFound", () => Result.map(broker.stream(name), (stream) => stream.info)),
-      createStream: (stream) => ask(() => broker.createStream(stream)),
-      deleteStream: (name) => ask(() => broker.deleteStream(name)),
-      describeConsumer: (stream, name) =>
-        find("ConsumerNotFound", () => Result.map(broker.consumer(stream, name), (consumer) => consumer.info)),
-      createConsumer: (stream, consumer) => Effect.asVoid(ask(() => broker.createConsumer(stream, consumer))),
-      deleteConsumer: (stream, name) => ask(() => broker.deleteConsumer(stream, name))
-    }
-  }
 }
 
 // internals
 
-/** What a subject of a message may be, at the server's gate. */
-
 const connected: ConnectionStatus = { _tag: "Connected", server: "memory" }
 
 const cut: Reason = new Disconnected({ detail: "the connection was cut" })
+
+const connecting: ConnectionStatus = { _tag: "Connecting", attempt: 1, reason: Option.some(cut) }
 
 const capabilitiesOf = (broker: Broker): Capabilities => ({
   broker: "memory",
@@ -153,6 +142,7 @@ const capabilitiesOf = (broker: Broker): Capabilities => ({
   filterSubjects: true,
   metadata: false,
   promptReturn: true,
-  termReason: false,
+  unlimitedBackoff: true,
+  termReason: true,
   maxPayload: broker.maxPayload
 })

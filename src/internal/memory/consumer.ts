@@ -9,15 +9,22 @@ import { beginning, countFrom } from "./start.ts"
 import type { Follower, Stream } from "./stream.ts"
 import type { Timed, Timers } from "./timers.ts"
 import { type Pending, Unanswered } from "./unanswered.ts"
+import type { Advisory } from "./words.ts"
 
 /** Somebody who pulls from a consumer. */
 export interface Puller {
   readonly deliver: (message: Stored, consumerSequence: number, deliveryCount: number, pending: number) => void
-  /** One pull is over, and so much of it will not come. */
-  readonly returned: (messages: number, bytes: number) => void
+  /** One pull is over, and so much of it will not come. `isServed`: because all of it has come, or no more would fit. */
+  readonly returned: (messages: number, bytes: number, why: Ending) => void
   /** The consumer was deleted. */
   readonly lost: (consumer: Consumer) => void
 }
+
+/**
+ * Why a pull is over: it is served; it has no room for the next message; its consumer has lost its leader; nobody is there
+ * to answer it.
+ */
+export type Ending = "served" | "bytes" | "leader" | "nobody"
 
 interface Request {
   readonly puller: Puller
@@ -32,6 +39,7 @@ export interface Environment {
   readonly wake: (consumer: Consumer) => void
   /** Nobody has pulled for too long. */
   readonly abandon: (consumer: Consumer) => void
+  readonly advise: (advisory: Advisory) => void
 }
 
 /** About what an ack address takes on the wire. */
@@ -40,6 +48,8 @@ export const ACK_ADDRESS_BYTES = 64
 export class Consumer implements Follower, Timed {
   readonly config: Topology.Consumer
   readonly stream: Stream<Consumer>
+  /** It lies in memory, whatever the stream does. */
+  readonly ephemeral: boolean
   readonly pullers = new Set<Puller>()
   armed = Number.POSITIVE_INFINITY
   readonly #environment: Environment
@@ -58,8 +68,9 @@ export class Consumer implements Follower, Timed {
   #lastPull: number
   #ended = false
 
-  constructor(config: Topology.Consumer, stream: Stream<Consumer>, environment: Environment) {
+  constructor(config: Topology.Consumer, stream: Stream<Consumer>, environment: Environment, ephemeral: boolean) {
     this.config = config
+    this.ephemeral = ephemeral
     this.stream = stream
     this.#environment = environment
     const { latest, next } = beginning(config.start, stream.log, this.reads)
@@ -78,8 +89,13 @@ export class Consumer implements Follower, Timed {
       ackPending: this.#unanswered.size,
       redelivered: this.#unanswered.redelivered,
       ackFloor: this.#floor,
-      delivered: this.#position - 1
+      delivered: this.#position - 1,
+      waiting: this.#requests.length
     }
+  }
+
+  get unanswered(): ReadonlyArray<Pending> {
+    return this.#unanswered.all
   }
 
   // the stream's side
@@ -116,6 +132,10 @@ export class Consumer implements Follower, Timed {
     if (this.#ended) {
       return
     }
+    if (this.stream.leaderless) {
+      puller.returned(messages, bytes, "nobody")
+      return
+    }
     this.#lastPull = this.#environment.now()
     this.#requests.push({ puller, messages, bytes })
     this.#environment.wake(this)
@@ -126,6 +146,13 @@ export class Consumer implements Follower, Timed {
     this.#ended = true
     this.#requests.length = 0
     this.#unanswered.clear()
+  }
+
+  /** Whoever waits is told, and has to ask again. */
+  leaderChanged(): void {
+    for (const { bytes, messages, puller } of this.#requests.splice(0)) {
+      puller.returned(messages, bytes, "leader")
+    }
   }
 
   /** Drops whatever this puller has asked for. */
@@ -168,7 +195,7 @@ export class Consumer implements Follower, Timed {
   extend(sequence: number): void {
     const pending = this.#unanswered.get(sequence)
     if (pending !== undefined && pending.state !== "due") {
-      this.#unanswered.lease(pending, this.#leaseEnd)
+      this.#lease(pending)
     }
   }
 
@@ -185,7 +212,7 @@ export class Consumer implements Follower, Timed {
       const request = this.#requests[this.#turn % this.#requests.length]!
       const bytes = wireBytes(message)
       if (bytes > request.bytes) {
-        this.#end(request)
+        this.#end(request, "bytes")
         continue
       }
       request.messages--
@@ -193,7 +220,7 @@ export class Consumer implements Follower, Timed {
       this.#deliver(message, request.puller)
       this.#turn++
       if (request.messages === 0) {
-        this.#end(request)
+        this.#end(request, "served")
       }
     }
     return false
@@ -267,14 +294,17 @@ export class Consumer implements Follower, Timed {
       this.stream.release(sequence)
       return
     }
-    const { deadline, deliveries } = this.#unanswered.delivered(sequence, consumerSequence, this.#leaseEnd)
-    this.#environment.timers.arm(this, deadline)
-    puller.deliver(message, consumerSequence, deliveries, this.#unread)
+    const pending = this.#unanswered.delivered(sequence, consumerSequence)
+    this.#lease(pending)
+    puller.deliver(message, consumerSequence, pending.deliveries, this.#unread)
   }
 
-  /** When a lease ends that begins now. */
-  get #leaseEnd(): number {
-    return this.#environment.now() + this.config.ackWaitMs
+  /** A lease begins now; with a backoff list it depends on the deliveries how long it lasts. */
+  #lease(pending: Pending): void {
+    const { ackWaitMs, backoffMs } = this.config
+    const millis = backoffMs[Math.min(pending.deliveries, backoffMs.length) - 1] ?? ackWaitMs
+    this.#unanswered.lease(pending, this.#environment.now(), millis)
+    this.#environment.timers.arm(this, pending.deadline)
   }
 
   /** It will be delivered again, unless it was delivered often enough: then the consumer sees it no more. */
@@ -282,7 +312,7 @@ export class Consumer implements Follower, Timed {
     if (this.config.maxDeliver > 0 && pending.deliveries >= this.config.maxDeliver) {
       this.#drop(pending)
     } else {
-      this.#unanswered.repeat(pending)
+      this.#unanswered.repeat(pending, this.#environment.now())
       this.#environment.wake(this)
     }
   }
@@ -329,9 +359,9 @@ export class Consumer implements Follower, Timed {
     }
   }
 
-  #end(request: Request): void {
+  #end(request: Request, why: Ending): void {
     this.#requests.splice(this.#requests.indexOf(request), 1)
-    request.puller.returned(request.messages, request.bytes)
+    request.puller.returned(request.messages, request.bytes, why)
   }
 
   #watchActivity(now: number): void {

@@ -8,7 +8,8 @@ export interface Stored {
   readonly subject: Subject
   readonly timestamp: number
   readonly headers: Uint8Array
-  readonly payload: Uint8Array
+  /** Only a test that corrupts it writes this. */
+  payload: Uint8Array
   /** What it counts in the stream's limit of bytes. */
   readonly bytes: number
 }
@@ -55,6 +56,11 @@ export class Log {
     return this.#slots[sequence - this.#base]
   }
 
+  /** Everything there is, in order. */
+  get all(): ReadonlyArray<Stored> {
+    return this.#slots.filter((stored) => stored !== undefined)
+  }
+
   append(subject: string, headers: Uint8Array, payload: Uint8Array, timestamp: number): Stored {
     const of = this.subject(subject)
     const bytes = recordBytes(subject, headers, payload)
@@ -89,6 +95,16 @@ export class Log {
       this.firstOf(stored.subject)
     }
     this.#trim()
+  }
+
+  /** The next message gets this sequence, or a later one. Only for a log that is empty. */
+  continueAt(sequence: number): void {
+    if (this.messages === 0 && sequence > this.last) {
+      this.#slots = []
+      this.#base = sequence
+      this.first = sequence
+      this.last = sequence - 1
+    }
   }
 
   /** The subject's entry. It is kept only if a message follows. */

@@ -9,11 +9,11 @@ import type { Flow, Inlet, Source } from "../../Transport.ts"
 import { because, Closed, Conflict, ConsumerNotFound, type TransportError } from "../../TransportError.ts"
 import type { Entry } from "../inflight.ts"
 import * as Intake from "../intake.ts"
-import { checkAcks, type Port } from "../port.ts"
+import { checkAcks, leaseOf, type Port } from "../port.ts"
 import type { Answer } from "../remembered.ts"
 import type { Batch } from "../verdicts.ts"
 import type { Broker } from "./broker.ts"
-import { ACK_ADDRESS_BYTES, type Consumer, type Puller } from "./consumer.ts"
+import { ACK_ADDRESS_BYTES, type Consumer, type Ending, type Puller } from "./consumer.ts"
 import type { Stored } from "./log.ts"
 
 /** The client that a reading belongs to: it may be cut off from the broker. */
@@ -35,17 +35,16 @@ export const open = (
 ): Effect.Effect<Inlet, TransportError, Scope.Scope> =>
   Effect.gen(function*() {
     const want = wanted(home.broker, source)
-    const consumer = yield* Effect.fromResult(ensure(home.broker, want, want.create))
+    const consumer = yield* Effect.fromResult(ensure(home.broker, want, want.create, source._tag !== "durable"))
     yield* checkAcks(source, flow, consumer.config)
     const reading = new Reading(home, source, consumer)
     yield* Effect.addFinalizer(() => Effect.sync(() => reading.leave()))
-    const { ack, ackWaitMs } = consumer.config
     const intake = yield* Intake.open({
       labels: { stream: source.stream, consumer: source._tag === "durable" ? source.consumer : source._tag },
       flow,
       port: reading,
-      leaseMs: ack === "none" ? Number.POSITIVE_INFINITY : ackWaitMs,
       absentWithinMs: home.broker.absentWithinMs,
+      leaseMs: leaseOf(consumer.config),
       pullBytesMin: home.broker.maxPayload + PULL_OVERHEAD_BYTES,
       defer: home.broker.later
     })
@@ -128,9 +127,10 @@ export class Reading implements Port, Puller {
     this.#intake.deliver(delivery, `${message.sequence}.${consumerSequence}`)
   }
 
-  readonly returned = (messages: number, bytes: number): void => {
+  readonly returned = (messages: number, bytes: number, why: Ending): void => {
     this.#intake.returned(messages, bytes)
-    if (messages > 0) {
+    // Where nobody answers, the intake asks again by its own clock.
+    if (messages > 0 && why !== "nobody") {
       this.#intake.pullMore()
     }
   }
@@ -150,7 +150,7 @@ export class Reading implements Port, Puller {
 
   readonly settle = (batch: Batch): void => {
     this.#home.broker.ask(() => {
-      if (!this.#home.isConnected || this.#isGone) {
+      if (!this.#home.isConnected || this.#isGone || this.#consumer.stream.leaderless) {
         return
       }
       for (const answer of batch.entries) {
@@ -163,7 +163,7 @@ export class Reading implements Port, Puller {
   readonly extend = (entries: ReadonlyArray<Entry>): void => {
     this.#home.broker.ask(() => {
       for (const entry of entries) {
-        if (this.#home.isConnected) {
+        if (this.#home.isConnected && !this.#consumer.stream.leaderless) {
           this.#consumer.extend(entry.delivery.streamSequence)
         }
       }
@@ -205,7 +205,7 @@ export class Reading implements Port, Puller {
       ...consumer,
       start: at > 1 ? { _tag: "sequence", sequence: at } : consumer.start
     }))
-    const made = ensure(this.#home.broker, want, create)
+    const made = ensure(this.#home.broker, want, create, this.#source._tag !== "durable")
     if (Result.isFailure(made)) {
       this.#intake.fail(made.failure)
       return
@@ -241,7 +241,8 @@ const wanted = (broker: Broker, source: Source): {
 const ensure = (
   broker: Broker,
   { consumer: name, stream }: { readonly stream: string; readonly consumer: string },
-  want: Option.Option<Topology.Consumer>
+  want: Option.Option<Topology.Consumer>,
+  ephemeral: boolean
 ): Result.Result<Consumer, TransportError> =>
   Result.flatMap(broker.stream(stream), ({ consumers }) => {
     const existing = consumers.get(name)
@@ -251,7 +252,7 @@ const ensure = (
         : Result.succeed(existing)
     }
     if (existing === undefined) {
-      return broker.createConsumer(stream, { ...want.value, name })
+      return broker.createConsumer(stream, { ...want.value, name }, ephemeral)
     }
     const differences = Topology.consumerDifferences(want.value, existing.config)
     return differences.length === 0

@@ -9,6 +9,7 @@ const SHORTEST_MS = 100
 const DUPLICATE_WINDOW_MS = 120_000
 const ACK_WAIT_MS = 30_000
 const MAX_ACK_PENDING = 1_000
+const MAX_WAITING = 512
 
 /** The stream as it is kept, or why it is refused. */
 export const stream = (
@@ -39,9 +40,11 @@ export const consumer = (
   const acks = wanted.ack !== "none"
   const config: Topology.Consumer = {
     ...wanted,
-    ackWaitMs: acks ? wanted.ackWaitMs || ACK_WAIT_MS : 0,
+    // The first backoff is the ack deadline, whatever else was said.
+    ackWaitMs: wanted.backoffMs[0] ?? (acks ? wanted.ackWaitMs || ACK_WAIT_MS : 0),
     maxAckPending: acks ? wanted.maxAckPending || MAX_ACK_PENDING : -1,
-    maxDeliver: limit(wanted.maxDeliver)
+    maxDeliver: limit(wanted.maxDeliver),
+    maxWaiting: wanted.maxWaiting > 0 ? wanted.maxWaiting : MAX_WAITING
   }
   const problem = nameProblem("consumer", config.name) ?? patternProblem(config.filters) ?? consumerProblem(config)
     ?? (stream.retention === "workqueue" ? workQueueProblem(config, others) : undefined)
@@ -80,7 +83,10 @@ const streamProblem = (
   return undefined
 }
 
-const consumerProblem = ({ filters, start }: Topology.Consumer): TransportError | undefined => {
+const consumerProblem = ({ backoffMs, filters, maxDeliver, start }: Topology.Consumer): TransportError | undefined => {
+  if (maxDeliver > 0 && backoffMs.length > maxDeliver) {
+    return refuse(10_116, "max deliver is required to be > length of backoff values")
+  }
   if (overlapWithin(filters)) {
     return refuse(10_138, "consumer subject filters cannot overlap")
   }

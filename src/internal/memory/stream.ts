@@ -1,7 +1,8 @@
 /** One stream: what it keeps, what it refuses, and whom it tells. */
 import type { Expectation } from "../../Message.ts"
+import * as Patterns from "../../Subject.ts"
 import type * as Topology from "../../Topology.ts"
-import type { Receipt } from "../../Transport.ts"
+import type { Purge, Receipt } from "../../Transport.ts"
 import { type Reason, Rejected, WrongLastSequence } from "../../TransportError.ts"
 import { Log, recordBytes, type Stored, type Subject } from "./log.ts"
 import type { Timed, Timers } from "./timers.ts"
@@ -29,6 +30,8 @@ export class Stream<F extends Follower> implements Timed {
   readonly config: Topology.Stream
   readonly log = new Log()
   readonly consumers = new Map<string, F>()
+  /** Between two leaders nobody answers. */
+  leaderless = false
   armed = Number.POSITIVE_INFINITY
   readonly #timers: Timers
   readonly #ids = new Map<string, { readonly sequence: number; readonly at: number }>()
@@ -72,6 +75,25 @@ export class Stream<F extends Follower> implements Timed {
     for (const follower of this.#followers(message.subject)) {
       follower.removed(message)
     }
+  }
+
+  /** Forgets what a purge applies to, and says how much that was. */
+  purge({ filter, keep = 0, upTo = Number.POSITIVE_INFINITY }: Purge): number {
+    const found: Array<Stored> = []
+    for (let sequence = this.log.first; sequence <= this.log.last && sequence < upTo; sequence++) {
+      const message = this.log.get(sequence)
+      if (message !== undefined && (filter === undefined || matches(filter, message.subject.name))) {
+        found.push(message)
+      }
+    }
+    const gone = found.slice(0, Math.max(0, found.length - keep))
+    for (const message of gone) {
+      this.remove(message)
+    }
+    if (filter === undefined && Number.isFinite(upTo)) {
+      this.log.continueAt(upTo)
+    }
+    return gone.length
   }
 
   follow(name: string, follower: F): void {
@@ -210,6 +232,8 @@ export class Stream<F extends Follower> implements Timed {
 }
 
 // internals
+
+const matches = (pattern: string, subject: string): boolean => Patterns.matches(pattern as Patterns.Pattern, subject)
 
 const notSent = (reason: Reason): Receipt => ({ _tag: "NotSent", reason })
 

@@ -7,16 +7,21 @@ export interface Pending {
   readonly consumerSequence: number
   deliveries: number
   state: "leased" | "delayed" | "due"
-  /** When the lease or the delay ends. */
+  /** When the lease or the delay ends, or has ended. */
   deadline: number
+  /** How long the last lease was to last, in ms. */
+  lease: number
 }
+
+/** Leases of the same length: the one that ends first in front. */
+type Leases = Map<number, Pending>
 
 export class Unanswered {
   /** How many of them were delivered more than once. */
   redelivered = 0
   readonly #pending = new Map<number, Pending>()
-  /** Those on a lease, the one that ends first in front. */
-  readonly #leased = new Map<number, Pending>()
+  /** Those on a lease, by its length in ms. There are as many lengths as a backoff list has entries, or one. */
+  readonly #leased = new Map<number, Leases>()
   /** Those with a delay, and leftovers: answered since, or delayed again. */
   readonly #delayed = new Heap<Pending>()
   /** To be delivered again, in this order from `#head` on; some may have been answered since. */
@@ -27,16 +32,25 @@ export class Unanswered {
     return this.#pending.size
   }
 
+  /** All of them, by sequence. */
+  get all(): ReadonlyArray<Pending> {
+    return [...this.#pending.values()].sort((a, b) => a.sequence - b.sequence)
+  }
+
   get(sequence: number): Pending | undefined {
     return this.#pending.get(sequence)
   }
 
   /** When the next lease or delay ends. */
   get deadline(): number {
-    for (const first of this.#leased.values()) {
-      return Math.min(first.deadline, this.#delayed.first)
+    let deadline = this.#delayed.first
+    for (const leases of this.#leased.values()) {
+      for (const first of leases.values()) {
+        deadline = Math.min(deadline, first.deadline)
+        break
+      }
     }
-    return this.#delayed.first
+    return deadline
   }
 
   /** The one that is next to be delivered again. */
@@ -55,55 +69,64 @@ export class Unanswered {
   }
 
   /** It was delivered, for the first time or again. */
-  delivered(sequence: number, consumerSequence: number, until: number): Pending {
+  delivered(sequence: number, consumerSequence: number): Pending {
     let pending = this.#pending.get(sequence)
     if (pending === undefined) {
-      pending = { sequence, consumerSequence, deliveries: 0, state: "leased", deadline: until }
+      pending = { sequence, consumerSequence, deliveries: 0, state: "due", deadline: 0, lease: 0 }
       this.#pending.set(sequence, pending)
     }
     pending.deliveries++
     this.redelivered += pending.deliveries === 2 ? 1 : 0
-    this.lease(pending, until)
     return pending
   }
 
-  lease(pending: Pending, until: number): void {
+  /** A lease of so many milliseconds begins now. */
+  lease(pending: Pending, now: number, millis: number): void {
+    this.#unlease(pending)
     pending.state = "leased"
-    pending.deadline = until
-    this.#leased.delete(pending.sequence)
-    this.#leased.set(pending.sequence, pending)
+    pending.deadline = now + millis
+    pending.lease = millis
+    let leases = this.#leased.get(millis)
+    if (leases === undefined) {
+      leases = new Map()
+      this.#leased.set(millis, leases)
+    }
+    leases.set(pending.sequence, pending)
   }
 
   delay(pending: Pending, until: number): void {
+    this.#unlease(pending)
     pending.state = "delayed"
     pending.deadline = until
-    this.#leased.delete(pending.sequence)
     this.#delayed.push(until, pending)
   }
 
   /** Puts it at the end of those to be delivered again. */
-  repeat(pending: Pending): void {
+  repeat(pending: Pending, now: number): void {
     if (pending.state !== "due") {
+      this.#unlease(pending)
       pending.state = "due"
-      this.#leased.delete(pending.sequence)
+      pending.deadline = now
       this.#due.push(pending)
     }
   }
 
   drop(pending: Pending): void {
     this.#pending.delete(pending.sequence)
-    this.#leased.delete(pending.sequence)
+    this.#unlease(pending)
     this.redelivered -= pending.deliveries > 1 ? 1 : 0
   }
 
   /** Those whose lease or delay has ended, by sequence. */
   expired(now: number): ReadonlyArray<Pending> {
     const expired: Array<Pending> = []
-    for (const pending of this.#leased.values()) {
-      if (pending.deadline > now) {
-        break
+    for (const leases of this.#leased.values()) {
+      for (const pending of leases.values()) {
+        if (pending.deadline > now) {
+          break
+        }
+        expired.push(pending)
       }
-      expired.push(pending)
     }
     while (this.#delayed.first <= now) {
       const at = this.#delayed.first
@@ -122,5 +145,11 @@ export class Unanswered {
     this.#due = []
     this.#head = 0
     this.redelivered = 0
+  }
+
+  #unlease(pending: Pending): void {
+    if (pending.state === "leased") {
+      this.#leased.get(pending.lease)?.delete(pending.sequence)
+    }
   }
 }

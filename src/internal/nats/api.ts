@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { Capabilities, TopologyAdmin } from "../../Transport.ts"
 import { because, Rejected, type TransportError, Unsupported } from "../../TransportError.ts"
+import { checkPurge } from "../purge.ts"
 import * as Codes from "./codes.ts"
 import * as Consumers from "./consumers.ts"
 import type { Raw } from "./link.ts"
@@ -53,10 +54,15 @@ export const make = (requests: Requests, capabilities: () => Capabilities): Api 
       ["ConsumerNotFound"]
     )
   const makeConsumer: Api["makeConsumer"] = (stream, wanted, options) => {
-    const { broker, filterSubjects } = capabilities()
+    const { broker, filterSubjects, unlimitedBackoff } = capabilities()
     if (wanted.filters.length > 1 && !filterSubjects) {
       // The server would make a consumer without any filter.
       const feature = "a consumer with several filter subjects"
+      return Effect.fail(because(new Unsupported({ feature, broker, needs: "nats-server 2.10" })))
+    }
+    const { backoffMs, maxDeliver } = wanted
+    if (!unlimitedBackoff && backoffMs.length > 0 && (maxDeliver <= 0 || maxDeliver === backoffMs.length)) {
+      const feature = "a backoff list without a higher limit of deliveries"
       return Effect.fail(because(new Unsupported({ feature, broker, needs: "nats-server 2.10" })))
     }
     const config = Mapping.consumerConfig(wanted, options?.ephemeral ?? false)
@@ -81,7 +87,14 @@ export const make = (requests: Requests, capabilities: () => Capabilities): Api 
       ]),
     createStream: (stream) =>
       Effect.asVoid(call(`STREAM.CREATE.${stream.name}`, { stream: stream.name }, Mapping.streamConfig(stream))),
-    deleteStream: (name) => Effect.asVoid(call(`STREAM.DELETE.${name}`, { stream: name }, undefined))
+    deleteStream: (name) => Effect.asVoid(call(`STREAM.DELETE.${name}`, { stream: name }, undefined)),
+    purgeStream: (name, purge) =>
+      checkPurge(purge).pipe(
+        Effect.andThen(call(`STREAM.PURGE.${name}`, { stream: name }, Mapping.purge(purge))),
+        Effect.map(Mapping.purged)
+      ),
+    deleteMessage: (stream, sequence) =>
+      Effect.asVoid(call(`STREAM.MSG.DELETE.${stream}`, { stream }, { seq: sequence }))
   }
   return api
 }

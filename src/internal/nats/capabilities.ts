@@ -13,6 +13,7 @@ export const ofServer = (info: { readonly version: string; readonly maxPayload: 
   filterSubjects: atLeast(info.version, [2, 10]),
   metadata: atLeast(info.version, [2, 10]),
   promptReturn: atLeast(info.version, [2, 10]),
+  unlimitedBackoff: atLeast(info.version, [2, 10]),
   termReason: atLeast(info.version, [2, 11]),
   maxPayload: info.maxPayload
 })

@@ -22,8 +22,10 @@ const PERMANENT = new Set([
   10026, // consumer limit reached
   10027, // stream limit reached
   10039, // JetStream not enabled for this account
+  10043, // sequence not found
   10052, // stream configuration is invalid
   10054, // message exceeds the stream's maximum
+  10057, // no message found
   10058, // stream name in use with another configuration
   10060, // expected stream does not match
   10065, // subjects overlap with another stream
@@ -39,6 +41,7 @@ const PERMANENT = new Set([
   10101, // a work queue's consumer must deliver all
   10105, // consumer exists and is active
   10109, // stream is sealed
+  10116, // more backoffs than deliveries
   10136, // filters overlap each other
   10137, // several filters not allowed
   10138, // the consumer's filters overlap

@@ -1,12 +1,14 @@
 /** Streams and consumers as JetStream's JSON writes them: snake case, durations in nanoseconds. */
 import type * as Topology from "../../Topology.ts"
+import type { Purge } from "../../Transport.ts"
+import { leaseOf } from "../port.ts"
 
 type Json = { readonly [key: string]: unknown }
 
 /** A consumer as the server describes it, with what a pull has to respect. */
 export interface ConsumerState {
   readonly info: Topology.ConsumerInfo
-  /** The deadline of an ack: the first entry of a `backoff` list takes the place of `ack_wait`. */
+  /** The shortest deadline of an ack. */
   readonly leaseMs: number
   readonly maxBatch: number
   readonly maxExpiresMs: number
@@ -66,41 +68,53 @@ export const consumerConfig = (consumer: Topology.Consumer, ephemeral: boolean):
     max_ack_pending: consumer.maxAckPending
   }),
   max_deliver: consumer.maxDeliver,
+  max_waiting: consumer.maxWaiting,
+  ...(consumer.backoffMs.length > 0 ? { backoff: consumer.backoffMs.map((ms) => ms * NANOS) } : undefined),
   replay_policy: "instant",
   ...(consumer.inactiveThresholdMs > 0 ? { inactive_threshold: consumer.inactiveThresholdMs * NANOS } : undefined)
 })
 
 export const consumerState = (json: Json): ConsumerState => {
   const config = record(json["config"])
-  const backoff = Array.isArray(config["backoff"]) ? number(config["backoff"][0], 0) / NANOS : 0
-  const ackWaitMs = number(config["ack_wait"], 0) / NANOS
-  const ack = config["ack_policy"] as Topology.Consumer["ack"]
+  const consumer: Topology.Consumer = {
+    name: String(json["name"]),
+    filters: typeof config["filter_subject"] === "string" && config["filter_subject"] !== ""
+      ? [config["filter_subject"]]
+      : strings(config["filter_subjects"]),
+    start: startOf(config),
+    ack: config["ack_policy"] as Topology.Consumer["ack"],
+    ackWaitMs: number(config["ack_wait"], 0) / NANOS,
+    backoffMs: Array.isArray(config["backoff"]) ? config["backoff"].map((nanos) => number(nanos, 0) / NANOS) : [],
+    maxAckPending: number(config["max_ack_pending"], -1),
+    maxDeliver: number(config["max_deliver"], -1),
+    inactiveThresholdMs: number(config["inactive_threshold"], 0) / NANOS,
+    maxWaiting: number(config["max_waiting"], 0)
+  }
   return {
     info: {
-      consumer: {
-        name: String(json["name"]),
-        filters: typeof config["filter_subject"] === "string" && config["filter_subject"] !== ""
-          ? [config["filter_subject"]]
-          : strings(config["filter_subjects"]),
-        start: startOf(config),
-        ack,
-        ackWaitMs,
-        maxAckPending: number(config["max_ack_pending"], -1),
-        maxDeliver: number(config["max_deliver"], -1),
-        inactiveThresholdMs: number(config["inactive_threshold"], 0) / NANOS
-      },
+      consumer,
       pending: number(json["num_pending"], 0),
       ackPending: number(json["num_ack_pending"], 0),
       redelivered: number(json["num_redelivered"], 0),
       ackFloor: number(record(json["ack_floor"])["stream_seq"], 0),
-      delivered: number(record(json["delivered"])["stream_seq"], 0)
+      delivered: number(record(json["delivered"])["stream_seq"], 0),
+      waiting: number(json["num_waiting"], 0)
     },
-    leaseMs: ack === "none" ? Number.POSITIVE_INFINITY : backoff > 0 ? Math.min(backoff, ackWaitMs) : ackWaitMs,
+    leaseMs: leaseOf(consumer),
     maxBatch: limit(config["max_batch"]),
     maxExpiresMs: limit(config["max_expires"]) / NANOS,
     maxPullBytes: limit(config["max_bytes"])
   }
 }
+
+/** The server takes a body with nothing in it for a purge of everything. */
+export const purge = ({ filter, keep, upTo }: Purge = {}): Json => ({
+  ...(filter === undefined ? undefined : { filter }),
+  ...(upTo === undefined ? undefined : { seq: upTo }),
+  ...(keep === undefined ? undefined : { keep })
+})
+
+export const purged = (json: Json): number => number(json["purged"], 0)
 
 // internals
 

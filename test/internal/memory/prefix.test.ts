@@ -12,7 +12,8 @@ it.effect("a consumer with one ack for a prefix is not set back by an old one", 
       clock: yield* Clock.Clock,
       scheduler: yield* Scheduler.Scheduler,
       context: yield* Effect.context<never>(),
-      maxPayload: 1_024
+      maxPayload: 1_024,
+      absentWithinMs: 0
     })
     broker.createStream(Topology.stream("S", { subjects: ["s"] }))
     const consumer = Result.getOrThrow(broker.createConsumer("S", Topology.consumer("C", { ack: "all" })))
