@@ -1,9 +1,10 @@
 /**
  * Testing a worker without a server: the broker in memory runs on Effect's clock, so minutes pass at once, and it does what
- * nats-server does. Four situations that are hard to get from a real one.
+ * nats-server does. Situations that are hard to get from a real one; docs/testing.md explains them.
  */
 import { assert, it } from "@effect/vitest"
 import * as AckPolicy from "effect-sluice/AckPolicy"
+import * as Faulty from "effect-sluice/layers/Faulty"
 import * as Memory from "effect-sluice/layers/Memory"
 import * as Provisioner from "effect-sluice/Provisioner"
 import * as Publisher from "effect-sluice/Publisher"
@@ -15,7 +16,13 @@ import * as TestClock from "effect/testing/TestClock"
 import { Bank, billing, Orders, ordersStream } from "./billing.ts"
 
 const order = (id: string) => ({ id, customer: "ann" })
-const environment = Layer.merge(Memory.layer(), AckPolicy.onProcess)
+
+/** A bank that takes so long for each order and writes down whom it charged. */
+const slowBank = (calls: Array<string>, takes: "0 millis" | "10 minutes" | "1 hour", name = "") => ({
+  charge: (id: string) => Effect.andThen(Effect.sync(() => calls.push(`${name}${id}`)), Effect.sleep(takes))
+})
+
+const oneClient = Layer.merge(Memory.layer(), AckPolicy.onProcess)
 
 it.effect("a handler that fails is tried again after one second and after two, then given up", () =>
   Effect.gen(function*() {
@@ -32,46 +39,61 @@ it.effect("a handler that fails is tried again after one second and after two, t
     assert.strictEqual(calls.length, 2)
     yield* TestClock.adjust("1 hour")
     assert.strictEqual(calls.length, 3)
-  }).pipe(Effect.provide(environment)))
+  }).pipe(Effect.provide(oneClient)))
 
 it.effect("a handler that takes ten minutes keeps its message: the lease is renewed, nobody else gets it", () =>
   Effect.gen(function*() {
     const calls: Array<string> = []
-    const bank = {
-      charge: (id: string) => Effect.andThen(Effect.sync(() => calls.push(id)), Effect.sleep("10 minutes"))
-    }
+    const replica = Effect.forkChild(Effect.provideService(billing, Bank, slowBank(calls, "10 minutes")))
     yield* Provisioner.ensure(ordersStream)
     yield* Publisher.publish(Orders, order("o-1"))
-    const replica = Effect.forkChild(Effect.provideService(billing, Bank, bank))
     yield* replica
     yield* replica
     yield* TestClock.adjust("11 minutes")
     assert.deepStrictEqual(calls, ["o-1"])
-  }).pipe(Effect.provide(environment)))
+  }).pipe(Effect.provide(oneClient)))
 
-it.effect("a replica that loses its connection loses its lease after the ack wait, and another takes over", () =>
+const severalClients = Layer.merge(Memory.brokerLayer(), AckPolicy.onProcess)
+
+/** One more process with the reader in it: a client of its own, which the test can cut off. */
+const replica = Effect.fnUntraced(function*(bank: typeof Bank.Service) {
+  const connection = yield* Effect.flatMap(Memory.Broker, (broker) => broker.connect)
+  yield* billing.pipe(
+    Effect.provideService(Bank, bank),
+    Effect.provideService(Transport, connection.transport),
+    Effect.forkScoped
+  )
+  return connection
+})
+
+it.effect("a lease runs out when its reader is cut off, 30 seconds after it was renewed last", () =>
   Effect.gen(function*() {
     const broker = yield* Memory.Broker
-    const calls: Array<string> = []
-    const replica = Effect.fnUntraced(function*(name: string) {
-      const { disconnect, transport } = yield* broker.connect
-      const bank = { charge: () => Effect.andThen(Effect.sync(() => calls.push(name)), Effect.sleep("1 hour")) }
-      yield* billing.pipe(
-        Effect.provideService(Bank, bank),
-        Effect.provideService(Transport, transport),
-        Effect.forkChild
-      )
-      return disconnect
-    })
     yield* Effect.provide(Provisioner.ensure(ordersStream), Memory.clientLayer)
-    const cut = yield* replica("first")
+    yield* Effect.provide(Publisher.publish(Orders, order("o-1")), Memory.clientLayer)
+    const { disconnect } = yield* replica(slowBank([], "1 hour"))
+    yield* TestClock.adjust("1 minute")
+    yield* disconnect
+    yield* TestClock.adjust("19 seconds")
+    const [before] = yield* broker.unanswered("ORDERS", "billing")
+    assert.strictEqual(before?.state, "leased")
+    yield* TestClock.adjust("12 seconds")
+    const [after] = yield* broker.unanswered("ORDERS", "billing")
+    assert.strictEqual(after?.state, "due")
+  }).pipe(Effect.scoped, Effect.provide(severalClients)))
+
+it.effect("another replica takes over from one that is cut off", () =>
+  Effect.gen(function*() {
+    const calls: Array<string> = []
+    yield* Effect.provide(Provisioner.ensure(ordersStream), Memory.clientLayer)
+    const first = yield* replica(slowBank(calls, "1 hour", "first "))
     yield* Effect.provide(Publisher.publish(Orders, order("o-1")), Memory.clientLayer)
     yield* TestClock.adjust("1 second")
-    yield* cut
-    yield* Effect.asVoid(replica("second"))
+    yield* first.disconnect
+    yield* replica(slowBank(calls, "0 millis", "second "))
     yield* TestClock.adjust("31 seconds")
-    assert.deepStrictEqual(calls, ["first", "second"])
-  }).pipe(Effect.scoped, Effect.provide(Layer.merge(Memory.brokerLayer(), AckPolicy.onProcess))))
+    assert.deepStrictEqual(calls, ["first o-1", "second o-1"])
+  }).pipe(Effect.scoped, Effect.provide(severalClients)))
 
 it.effect("a publisher waits for a broker that is away, and the order is stored once", () =>
   Effect.gen(function*() {
@@ -87,4 +109,21 @@ it.effect("a publisher waits for a broker that is away, and the order is stored 
     yield* TestClock.adjust("3 seconds")
     const receipt = yield* Fiber.join(publishing)
     assert.deepStrictEqual([receipt.sequence, receipt.duplicate], [1, false])
-  }).pipe(Effect.scoped, Effect.provide(Memory.brokerLayer())))
+  }).pipe(Effect.scoped, Effect.provide(severalClients)))
+
+it.effect("whatever single operation fails, the order is charged, at most twice", () =>
+  Effect.gen(function*() {
+    const program = Effect.gen(function*() {
+      const calls: Array<string> = []
+      yield* Provisioner.ensure(ordersStream)
+      yield* Effect.forkScoped(Effect.provideService(billing, Bank, slowBank(calls, "0 millis")))
+      yield* Effect.forkScoped(Publisher.publish(Orders, order("o-1")))
+      yield* TestClock.adjust("2 minutes")
+      assert.include([1, 2], calls.length)
+      return yield* Faulty.Faults.use((faults) => faults.injected)
+    })
+    const operations = yield* Faulty.untilNothingFails((plan) =>
+      Effect.provide(Effect.scoped(program), Faulty.layer(Memory.layer(), plan))
+    )
+    assert.isAbove(operations, 3)
+  }).pipe(Effect.provide(AckPolicy.onProcess)))

@@ -25,5 +25,6 @@ export const billing = Reader.handle(Orders, {
   lanes: 8,
   ackWait: "30 seconds",
   retry: Schedule.exponential("1 second"),
-  maxAttempts: 3
+  maxAttempts: 3,
+  onError: "wait"
 }, (order) => Bank.use((bank) => bank.charge(order.id)))
