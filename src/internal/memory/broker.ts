@@ -246,6 +246,7 @@ export class Broker {
         this.streams.delete(stream.config.name)
       }
       for (const consumer of [...stream.consumers.values()]) {
+        consumer.halt()
         if (consumer.ephemeral || stream.config.storage === "memory") {
           consumer.end()
           stream.unfollow(consumer.config.name)
@@ -258,6 +259,12 @@ export class Broker {
   /** It is up again. */
   resume(): void {
     this.#down = false
+    for (const stream of this.streams.values()) {
+      stream.restarted(this.now())
+      for (const consumer of stream.consumers.values()) {
+        consumer.restarted()
+      }
+    }
   }
 
   // internals

@@ -1,35 +1,24 @@
 /**
- * One consumer: who gets which message next, and what the broker waits for. It does as nats-server does, down to the
- * order of redeliveries and the ack floor.
+ * One consumer: who gets which message next. It does as `consumer.go` of nats-server does, down to the order of
+ * redeliveries, and to what it does not tell.
  */
 import * as Subject from "../../Subject.ts"
 import type * as Topology from "../../Topology.ts"
 import type { Stored } from "./log.ts"
+import { type Ask, type Asker, Requests } from "./requests.ts"
 import { beginning, countFrom } from "./start.ts"
-import type { Follower, Stream } from "./stream.ts"
+import type { Follower, Purged, Stream } from "./stream.ts"
 import type { Timed, Timers } from "./timers.ts"
-import { type Pending, Unanswered } from "./unanswered.ts"
+import { type Address, Tracking } from "./tracking.ts"
+import type { Pending } from "./unanswered.ts"
 import type { Advisory } from "./words.ts"
 
 /** Somebody who pulls from a consumer. */
-export interface Puller {
-  readonly deliver: (message: Stored, consumerSequence: number, deliveryCount: number, pending: number) => void
-  /** One pull is over, and so much of it will not come. `isServed`: because all of it has come, or no more would fit. */
-  readonly returned: (messages: number, bytes: number, why: Ending) => void
+export interface Puller extends Asker {
+  /** `pending` is what the consumer has not delivered yet. */
+  readonly deliver: (message: Stored, address: Address, pending: number) => void
   /** The consumer was deleted. */
   readonly lost: (consumer: Consumer) => void
-}
-
-/**
- * Why a pull is over: it is served; it has no room for the next message; its consumer has lost its leader; nobody is there
- * to answer it.
- */
-export type Ending = "served" | "bytes" | "leader" | "nobody"
-
-interface Request {
-  readonly puller: Puller
-  messages: number
-  bytes: number
 }
 
 export interface Environment {
@@ -53,49 +42,58 @@ export class Consumer implements Follower, Timed {
   readonly pullers = new Set<Puller>()
   armed = Number.POSITIVE_INFINITY
   readonly #environment: Environment
-  readonly #requests: Array<Request> = []
-  /** Whose turn it is among the requests. */
-  #turn = 0
-  readonly #unanswered = new Unanswered()
+  readonly #requests: Requests<Puller>
+  readonly #tracking: Tracking
   #next: number
   readonly #latest: Set<number>
   /** How many messages were not delivered yet. */
   #unread: number
-  #consumerSequence = 0
-  /** Everything up to here is answered: in the stream's sequence, and in this consumer's. */
-  #floor: number
-  #consumerFloor = 0
-  #lastPull: number
+  #lastActive: number
   #ended = false
+  #halted = false
 
   constructor(config: Topology.Consumer, stream: Stream<Consumer>, environment: Environment, ephemeral: boolean) {
     this.config = config
     this.ephemeral = ephemeral
     this.stream = stream
     this.#environment = environment
+    this.#requests = new Requests(config.maxWaiting)
     const { latest, next } = beginning(config.start, stream.log, this.reads)
     this.#next = next
     this.#latest = latest
     this.#unread = latest.size + countFrom(stream.log, next, this.reads)
-    this.#floor = this.#position - 1
-    this.#lastPull = environment.now()
-    this.#watchActivity(this.#lastPull)
+    const of = { stream: stream.config.name, consumer: config.name }
+    this.#tracking = new Tracking({
+      config,
+      now: environment.now,
+      position: () => this.#position,
+      tell: (news) => environment.advise({ ...news, ...of, at: environment.now() }),
+      arm: (at) => environment.timers.arm(this, at)
+    })
+    this.#lastActive = environment.now()
+    this.#watchActivity(this.#lastActive)
   }
 
+  /** As the server reports it: deliveries and floor as they are written down, the rest as it works with it. */
   get info(): Topology.ConsumerInfo {
+    const { ledger, redelivered, unanswered } = this.#tracking
     return {
       consumer: this.config,
       pending: this.#unread,
-      ackPending: this.#unanswered.size,
-      redelivered: this.#unanswered.redelivered,
-      ackFloor: this.#floor,
-      delivered: this.#position - 1,
-      waiting: this.#requests.length
+      ackPending: unanswered.size,
+      redelivered: this.config.maxDeliver === 1 ? 0 : redelivered.size,
+      ackFloor: ledger.floor,
+      delivered: ledger.delivered,
+      waiting: this.#requests.size
     }
   }
 
   get unanswered(): ReadonlyArray<Pending> {
-    return this.#unanswered.all
+    return this.#tracking.unanswered.all
+  }
+
+  deliveriesOf(sequence: number): number {
+    return this.#tracking.deliveriesOf(sequence)
   }
 
   // the stream's side
@@ -107,134 +105,173 @@ export class Consumer implements Follower, Timed {
 
   stored(_message: Stored): void {
     this.#unread++
-    if (this.#requests.length > 0) {
+    if (this.#requests.size > 0) {
       this.#environment.wake(this)
     }
   }
 
-  removed(message: Stored): void {
-    const pending = this.#unanswered.get(message.sequence)
-    if (pending !== undefined) {
-      this.#answer(pending)
-    } else if (message.sequence >= this.#next || this.#latest.delete(message.sequence)) {
+  removed({ sequence }: Stored): void {
+    if (this.#tracking.removed(sequence)) {
+      // There may be room again.
+      this.#environment.wake(this)
+    } else if (sequence >= this.#next || this.#latest.delete(sequence)) {
       this.#unread--
     }
   }
 
-  needs(message: Stored): boolean {
-    return message.sequence >= this.#next || this.#latest.has(message.sequence)
-      || this.#unanswered.get(message.sequence) !== undefined
+  /** Messages went without a word about each of them. */
+  purged({ filter, isGone, last, next }: Purged): void {
+    const { log } = this.stream
+    const covers = filter === undefined || this.config.filters.some((one) => covered(filter, one))
+    for (const sequence of this.#latest) {
+      if (isGone(sequence)) {
+        this.#latest.delete(sequence)
+      }
+    }
+    if (covers || this.reads(filter)) {
+      const to = covers ? next ?? last + 1 : log.first
+      this.#next = Math.max(this.#next, to)
+      this.#tracking.skipTo(to, covers ? () => false : isGone)
+      this.#environment.wake(this)
+    }
+    this.#unread = this.#latest.size + countFrom(log, this.#next, this.reads)
+  }
+
+  needs({ sequence }: Stored): boolean {
+    const { floor, redelivered, unanswered } = this.#tracking
+    const isOpen = this.config.ack === "explicit"
+      ? sequence >= this.#next || this.#latest.has(sequence) || unanswered.get(sequence) !== undefined
+      : sequence > floor
+    return isOpen || redelivered.has(sequence)
   }
 
   // the clients' side
 
-  pull(puller: Puller, messages: number, bytes: number): void {
+  pull(puller: Puller, ask: Ask): void {
     if (this.#ended) {
       return
     }
+    const { bytes, messages, noWait = false } = ask
     if (this.stream.leaderless) {
       puller.returned(messages, bytes, "nobody")
       return
     }
-    this.#lastPull = this.#environment.now()
-    this.#requests.push({ puller, messages, bytes })
+    this.#requests.expire(this.#touch())
+    const there = noWait ? this.#unread + this.#tracking.unanswered.due : 0
+    if (noWait && there === 0 && ask.expiresAt === Number.POSITIVE_INFINITY) {
+      puller.returned(messages, bytes, "empty")
+    } else if (noWait && there > 0 && there < this.#requests.messages) {
+      puller.returned(messages, bytes, "busy")
+    } else if (this.#requests.isFull) {
+      puller.returned(messages, bytes, "full")
+    } else {
+      this.#requests.add(puller, ask)
+      this.#environment.timers.arm(this, ask.expiresAt)
+      this.#environment.wake(this)
+    }
+  }
+
+  ack({ consumerSequence, sequence }: Address): void {
+    this.#touch()
+    if (this.config.ack === "all") {
+      const covered = this.#tracking.answerUpTo(sequence, consumerSequence)
+      for (const done of covered) {
+        this.stream.release(done)
+      }
+    } else if (this.config.ack === "explicit" && sequence < this.#next) {
+      this.#tracking.answer(sequence, consumerSequence)
+      this.stream.release(sequence)
+    }
     this.#environment.wake(this)
   }
 
-  /** It was deleted: nothing is delivered any more, and nothing is waited for. */
-  end(): void {
-    this.#ended = true
-    this.#requests.length = 0
-    this.#unanswered.clear()
+  term(address: Address, reason: string): void {
+    this.ack(address)
+    const { advise, now } = this.#environment
+    const of = { stream: this.stream.config.name, consumer: this.config.name, at: now() }
+    advise({ _tag: "Terminated", ...address, reason, ...of })
   }
 
-  /** Whoever waits is told, and has to ask again. */
-  leaderChanged(): void {
-    for (const { bytes, messages, puller } of this.#requests.splice(0)) {
-      puller.returned(messages, bytes, "leader")
-    }
-  }
-
-  /** Drops whatever this puller has asked for. */
-  withdraw(puller: Puller): void {
-    for (let index = this.#requests.length - 1; index >= 0; index--) {
-      if (this.#requests[index]!.puller === puller) {
-        this.#requests.splice(index, 1)
-      }
-    }
-    this.#lastPull = this.#environment.now()
-    this.#watchActivity(this.#lastPull)
-  }
-
-  ack(sequence: number, consumerSequence: number): void {
-    if (this.config.ack === "all") {
-      this.#ackUpTo(sequence, consumerSequence)
-      return
-    }
-    const pending = this.#unanswered.get(sequence)
-    if (pending !== undefined) {
-      this.#answer(pending)
-      this.stream.release(sequence)
-    }
-  }
-
-  nak(sequence: number, delayMs: number): void {
-    const pending = this.#unanswered.get(sequence)
-    if (pending === undefined || pending.state === "due") {
-      return
-    }
-    if (delayMs > 0) {
-      this.#unanswered.delay(pending, this.#environment.now() + delayMs)
-      this.#environment.timers.arm(this, pending.deadline)
-    } else {
-      this.#repeat(pending)
+  nak(address: Address, delayMs: number): void {
+    this.#touch()
+    if (this.#tracking.nak(address, delayMs)) {
+      this.#environment.wake(this)
     }
   }
 
   /** The lease starts anew. */
   extend(sequence: number): void {
-    const pending = this.#unanswered.get(sequence)
-    if (pending !== undefined && pending.state !== "due") {
-      this.#lease(pending)
-    }
+    this.#touch()
+    this.#tracking.extend(sequence)
+  }
+
+  /** Drops whatever this puller has asked for. */
+  withdraw(puller: Puller): void {
+    this.#requests.withdraw(puller)
+  }
+
+  // the broker's side
+
+  /** It was deleted: nothing is delivered any more, and nothing is waited for. */
+  end(): void {
+    this.#ended = true
+    this.#requests.clear()
+    this.#tracking.unanswered.clear()
+  }
+
+  /** Whoever waits is told, and has to ask again. */
+  leaderChanged(): void {
+    this.#requests.endAll("leader")
+  }
+
+  /** The server is stopped. */
+  halt(): void {
+    this.#halted = true
+    this.#requests.clear()
+  }
+
+  /** The server runs again. */
+  restarted(): void {
+    this.#halted = false
+    this.#tracking.restore()
+    const now = this.#touch()
+    this.#watchActivity(now)
   }
 
   /** Delivers what it can, at most `budget` messages. Whether there is more. */
   pump(budget: number): boolean {
-    for (let left = budget; this.#requests.length > 0; left--) {
-      const message = this.#upcoming()
+    for (let left = budget; this.#requests.size > 0; left--) {
+      const again = this.#tracking.again()
+      const message = again === undefined ? this.#upcoming() : this.stream.log.get(again.sequence)
       if (message === undefined) {
+        if (!this.#tracking.isFull) {
+          this.#requests.exhausted()
+        }
         return false
       }
-      if (left <= 0) {
-        return true
-      }
-      const request = this.#requests[this.#turn % this.#requests.length]!
       const bytes = wireBytes(message)
-      if (bytes > request.bytes) {
-        this.#end(request, "bytes")
-        continue
+      const request = left > 0 ? this.#requests.next(bytes) : undefined
+      if (request === undefined) {
+        if (again !== undefined) {
+          this.#tracking.takeBack(again)
+        }
+        return left <= 0
       }
-      request.messages--
-      request.bytes -= bytes
-      this.#deliver(message, request.puller)
-      this.#turn++
-      if (request.messages === 0) {
-        this.#end(request, "served")
-      }
+      this.#deliver(message, again, request.puller)
+      this.#requests.serve(request, bytes)
     }
     return false
   }
 
-  /** Leases and delays have ended, or nobody pulls any more. */
+  /** Leases, delays or pulls have ended, or nobody pulls any more. */
   expire(now: number): void {
-    if (this.#ended) {
+    if (this.#ended || this.#halted) {
       return
     }
-    for (const pending of this.#unanswered.expired(now)) {
-      this.#repeat(pending)
-    }
-    this.#environment.timers.arm(this, this.#unanswered.deadline)
+    this.#requests.expire(now)
+    this.#tracking.expire(now)
+    this.#environment.timers.arm(this, this.#requests.deadline)
+    this.#environment.wake(this)
     this.#watchActivity(now)
   }
 
@@ -248,14 +285,9 @@ export class Consumer implements Follower, Timed {
     return this.#next
   }
 
-  /** The message that is next: one that is due again, else a new one, if there is room for it. */
+  /** The new message that is next, if there is room for it. */
   #upcoming(): Stored | undefined {
-    const again = this.#unanswered.next
-    if (again !== undefined) {
-      return this.stream.log.get(again.sequence)
-    }
-    const { ack, maxAckPending } = this.config
-    if (ack !== "none" && maxAckPending > 0 && this.#unanswered.size >= maxAckPending) {
+    if (this.#tracking.isFull) {
       return undefined
     }
     for (const sequence of this.#latest) {
@@ -278,90 +310,24 @@ export class Consumer implements Follower, Timed {
     return undefined
   }
 
-  #deliver(message: Stored, puller: Puller): void {
+  #deliver(message: Stored, again: Pending | undefined, puller: Puller): void {
     const { sequence } = message
-    const consumerSequence = ++this.#consumerSequence
-    if (this.#unanswered.get(sequence) === undefined) {
+    if (again === undefined) {
       this.#unread--
       if (!this.#latest.delete(sequence)) {
         this.#next = sequence + 1
       }
     }
+    this.#touch()
+    puller.deliver(message, this.#tracking.deliver(sequence, again), this.#unread)
     if (this.config.ack === "none") {
-      this.#consumerFloor = consumerSequence
-      this.#floor = sequence
-      puller.deliver(message, consumerSequence, 1, this.#unread)
       this.stream.release(sequence)
-      return
-    }
-    const pending = this.#unanswered.delivered(sequence, consumerSequence)
-    this.#lease(pending)
-    puller.deliver(message, consumerSequence, pending.deliveries, this.#unread)
-  }
-
-  /** A lease begins now; with a backoff list it depends on the deliveries how long it lasts. */
-  #lease(pending: Pending): void {
-    const { ackWaitMs, backoffMs } = this.config
-    const millis = backoffMs[Math.min(pending.deliveries, backoffMs.length) - 1] ?? ackWaitMs
-    this.#unanswered.lease(pending, this.#environment.now(), millis)
-    this.#environment.timers.arm(this, pending.deadline)
-  }
-
-  /** It will be delivered again, unless it was delivered often enough: then the consumer sees it no more. */
-  #repeat(pending: Pending): void {
-    if (this.config.maxDeliver > 0 && pending.deliveries >= this.config.maxDeliver) {
-      this.#drop(pending)
-    } else {
-      this.#unanswered.repeat(pending, this.#environment.now())
-      this.#environment.wake(this)
     }
   }
 
-  #drop(pending: Pending): void {
-    this.#unanswered.drop(pending)
-    // There may be room again.
-    this.#environment.wake(this)
-  }
-
-  /** A message is done: the floor rises to just below the lowest that is not. */
-  #answer(pending: Pending): void {
-    this.#drop(pending)
-    if (this.#unanswered.size === 0) {
-      this.#consumerFloor = this.#consumerSequence
-      this.#floor = this.#position - 1
-    } else if (pending.consumerSequence === this.#consumerFloor + 1) {
-      this.#consumerFloor = pending.consumerSequence
-      this.#floor = pending.sequence
-      for (let sequence = pending.sequence + 1; sequence < this.#position; sequence++) {
-        const open = this.#unanswered.get(sequence)
-        if (open !== undefined) {
-          this.#consumerFloor = open.consumerSequence - 1
-          this.#floor = sequence - 1
-          break
-        }
-      }
-    }
-  }
-
-  #ackUpTo(sequence: number, consumerSequence: number): void {
-    if (consumerSequence <= this.#consumerFloor || sequence <= this.#floor) {
-      return
-    }
-    const before = this.#floor
-    this.#consumerFloor = consumerSequence
-    this.#floor = sequence
-    for (let covered = before + 1; covered <= sequence; covered++) {
-      const pending = this.#unanswered.get(covered)
-      if (pending !== undefined) {
-        this.#drop(pending)
-        this.stream.release(covered)
-      }
-    }
-  }
-
-  #end(request: Request, why: Ending): void {
-    this.#requests.splice(this.#requests.indexOf(request), 1)
-    request.puller.returned(request.messages, request.bytes, why)
+  #touch(): number {
+    this.#lastActive = this.#environment.now()
+    return this.#lastActive
   }
 
   #watchActivity(now: number): void {
@@ -369,9 +335,11 @@ export class Consumer implements Follower, Timed {
     if (inactiveThresholdMs <= 0) {
       return
     }
-    const until = (this.#requests.length > 0 ? now : this.#lastPull) + inactiveThresholdMs
+    const until = this.#lastActive + inactiveThresholdMs
     if (until > now) {
       this.#environment.timers.arm(this, until)
+    } else if (this.#requests.size > 0) {
+      this.#environment.timers.arm(this, now + inactiveThresholdMs)
     } else {
       this.#environment.abandon(this)
     }
@@ -381,3 +349,7 @@ export class Consumer implements Follower, Timed {
 /** What a delivery of this message takes on the wire. */
 const wireBytes = (message: Stored): number =>
   message.subject.name.length + message.headers.length + message.payload.length + ACK_ADDRESS_BYTES
+
+/** Whether a pattern stands for everything that another one stands for, as the server compares them. */
+const covered = (pattern: string, other: string): boolean =>
+  Subject.matches(pattern as Subject.Pattern, other) && (pattern.endsWith(">") || !other.endsWith(">"))

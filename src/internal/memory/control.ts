@@ -46,10 +46,10 @@ export const control = (broker: Broker, clients: ReadonlySet<Client>): Control =
       ask(() =>
         Result.map(
           broker.consumer(stream, name),
-          ({ unanswered }) =>
-            unanswered.map(({ deadline, deliveries, sequence, state }) => ({
+          (found) =>
+            found.unanswered.map(({ deadline, sequence, state }) => ({
               sequence,
-              deliveries,
+              deliveries: found.deliveriesOf(sequence),
               state,
               until: deadline
             }))

@@ -11,10 +11,13 @@ import type { Entry } from "../inflight.ts"
 import * as Intake from "../intake.ts"
 import { checkAcks, leaseOf, type Port } from "../port.ts"
 import type { Answer } from "../remembered.ts"
+import { Troubles } from "../troubles.ts"
 import type { Batch } from "../verdicts.ts"
 import type { Broker } from "./broker.ts"
-import { ACK_ADDRESS_BYTES, type Consumer, type Ending, type Puller } from "./consumer.ts"
+import { ACK_ADDRESS_BYTES, type Consumer, type Puller } from "./consumer.ts"
 import type { Stored } from "./log.ts"
+import type { Ending } from "./requests.ts"
+import type { Address } from "./tracking.ts"
 
 /** The client that a reading belongs to: it may be cut off from the broker. */
 export interface Home {
@@ -25,6 +28,10 @@ export interface Home {
 
 const EPHEMERAL_ACK_WAIT_MS = 30_000
 const EPHEMERAL_INACTIVE_MS = 5 * 60_000
+/** How long a pull waits, as over NATS. */
+const EXPIRES_MS = 5_000
+/** As long as over NATS a broker may say nothing. */
+const SILENCE_MS = 2_500
 /** What a pull must allow for besides the largest message: subject and ack address. */
 const PULL_OVERHEAD_BYTES = 1_024
 
@@ -57,6 +64,7 @@ export class Reading implements Port, Puller {
   readonly #source: Source
   #consumer: Consumer
   #intake!: Intake.Intake
+  readonly #troubles = new Troubles()
   /** Everything before this was answered, or passed over, before this reading began. */
   readonly #from: number
 
@@ -89,6 +97,7 @@ export class Reading implements Port, Puller {
   // the connection's side
 
   readonly up = (): void => {
+    this.#troubles.endPause()
     if (this.#isGone) {
       this.#replace()
     } else {
@@ -109,7 +118,9 @@ export class Reading implements Port, Puller {
 
   // the broker's side
 
-  readonly deliver = (message: Stored, consumerSequence: number, deliveryCount: number, pending: number): void => {
+  readonly deliver = (message: Stored, address: Address, pending: number): void => {
+    this.#troubles.passed()
+    const { consumerSequence, deliveries, sequence } = address
     const delivery = new Delivery({
       subject: message.subject.name,
       // A copy: what a handler does to it must not be done to the stored one.
@@ -117,20 +128,26 @@ export class Reading implements Port, Puller {
       headerBytes: message.headers,
       stream: this.#source.stream,
       consumer: this.#consumer.config.name,
-      streamSequence: message.sequence,
+      streamSequence: sequence,
       consumerSequence,
-      deliveryCount,
+      deliveryCount: deliveries,
       timestamp: message.timestamp,
       pending,
       overheadBytes: ACK_ADDRESS_BYTES
     })
-    this.#intake.deliver(delivery, `${message.sequence}.${consumerSequence}`)
+    this.#intake.deliver(delivery, `${sequence}.${consumerSequence}.${deliveries}`)
   }
 
   readonly returned = (messages: number, bytes: number, why: Ending): void => {
+    const now = this.#home.broker.now()
+    if (why === "full") {
+      // With heartbeats the server says nothing, until they are missed.
+      this.#troubles.pause(now + SILENCE_MS)
+    } else if (why === "nobody" || why === "leader") {
+      this.#troubles.happened(now)
+    }
     this.#intake.returned(messages, bytes)
-    // Where nobody answers, the intake asks again by its own clock.
-    if (messages > 0 && why !== "nobody") {
+    if (messages > 0) {
       this.#intake.pullMore()
     }
   }
@@ -145,7 +162,12 @@ export class Reading implements Port, Puller {
   // the intake's side
 
   readonly pull = (messages: number, bytes: number): void => {
-    this.#consumer.pull(this, messages, bytes)
+    const now = this.#home.broker.now()
+    if (this.#troubles.isPausing(now)) {
+      this.#intake.returned(messages, bytes)
+    } else {
+      this.#consumer.pull(this, { messages, bytes, expiresAt: now + EXPIRES_MS })
+    }
   }
 
   readonly settle = (batch: Batch): void => {
@@ -186,13 +208,15 @@ export class Reading implements Port, Puller {
     if (settlement === undefined || this.#source._tag === "ordered") {
       return
     }
-    const dot = token.indexOf(".")
-    const sequence = Number(token.slice(0, dot))
-    const consumerSequence = Number(token.slice(dot + 1))
-    if (settlement._tag === "Nak") {
-      this.#consumer.nak(sequence, settlement.delayMs)
-    } else {
-      this.#consumer.ack(sequence, consumerSequence)
+    const [sequence = 0, consumerSequence = 0, deliveries = 1] = token.split(".").map(Number)
+    const address = { sequence, consumerSequence, deliveries }
+    switch (settlement._tag) {
+      case "Ack":
+        return this.#consumer.ack(address)
+      case "Nak":
+        return this.#consumer.nak(address, settlement.delayMs)
+      case "Term":
+        return this.#consumer.term(address, settlement.reason)
     }
   }
 

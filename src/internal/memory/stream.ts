@@ -1,4 +1,7 @@
 /** One stream: what it keeps, what it refuses, and whom it tells. */
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Headers from "../../Headers.ts"
 import type { Expectation } from "../../Message.ts"
 import * as Patterns from "../../Subject.ts"
 import type * as Topology from "../../Topology.ts"
@@ -17,11 +20,23 @@ export interface Arriving {
   readonly expect: Expectation | undefined
 }
 
+/** What is left after a purge. */
+export interface Purged {
+  /** Of which subjects messages went; of all, if there is none. */
+  readonly filter: string | undefined
+  /** The first message of these subjects that is left, if there is one. */
+  readonly next: number | undefined
+  /** The last sequence of the stream. */
+  readonly last: number
+  readonly isGone: (sequence: number) => boolean
+}
+
 /** Whom a stream tells what happens to the messages of the subjects that it reads: a consumer. */
 export interface Follower {
   readonly reads: (subject: string) => boolean
   readonly stored: (message: Stored) => void
   readonly removed: (message: Stored) => void
+  readonly purged: (purged: Purged) => void
   /** Whether the message still has to be delivered or acknowledged. */
   readonly needs: (message: Stored) => boolean
 }
@@ -88,10 +103,17 @@ export class Stream<F extends Follower> implements Timed {
     }
     const gone = found.slice(0, Math.max(0, found.length - keep))
     for (const message of gone) {
-      this.remove(message)
+      this.log.remove(message)
     }
     if (filter === undefined && Number.isFinite(upTo)) {
       this.log.continueAt(upTo)
+    }
+    const { first, last } = this.log
+    const next = filter === undefined
+      ? first
+      : this.log.all.find((message) => matches(filter, message.subject.name))?.sequence
+    for (const follower of this.consumers.values()) {
+      follower.purged({ filter, next, last, isGone: (sequence) => this.log.get(sequence) === undefined })
     }
     return gone.length
   }
@@ -124,6 +146,9 @@ export class Stream<F extends Follower> implements Timed {
 
   /** Messages have come of age. */
   expire(now: number): void {
+    if (this.config.maxAgeMs <= 0) {
+      return
+    }
     for (let oldest = this.#oldest(); oldest !== undefined; oldest = this.#oldest()) {
       const due = oldest.timestamp + this.config.maxAgeMs
       if (due > now) {
@@ -132,6 +157,18 @@ export class Stream<F extends Follower> implements Timed {
       }
       this.remove(oldest)
     }
+  }
+
+  /** The server runs again: it has learnt the ids anew, from the messages that are left. */
+  restarted(now: number): void {
+    this.#ids.clear()
+    for (const { headers, sequence, timestamp } of this.log.all) {
+      const id = now - timestamp < this.config.duplicateWindowMs ? idOf(headers) : undefined
+      if (id !== undefined) {
+        this.#ids.set(id, { sequence, at: timestamp })
+      }
+    }
+    this.expire(now)
   }
 
   /** The sequence under which this id was stored within the window. The window starts with the first one, and stays. */
@@ -232,6 +269,11 @@ export class Stream<F extends Follower> implements Timed {
 }
 
 // internals
+
+const idOf = (headers: Uint8Array): string | undefined =>
+  Option.getOrUndefined(
+    Option.flatMap(Result.getSuccess(Headers.decode(headers)), (decoded) => Headers.get(decoded, "Nats-Msg-Id"))
+  )
 
 const matches = (pattern: string, subject: string): boolean => Patterns.matches(pattern as Patterns.Pattern, subject)
 

@@ -5,25 +5,24 @@ export interface Pending {
   readonly sequence: number
   /** Of the first delivery: what the ack floor counts in. */
   readonly consumerSequence: number
-  deliveries: number
   state: "leased" | "delayed" | "due"
+  /** Since when its time runs, in ms. */
+  since: number
   /** When the lease or the delay ends, or has ended. */
   deadline: number
-  /** How long the last lease was to last, in ms. */
-  lease: number
+  /** The leases that it is among. */
+  leases: Leases | undefined
 }
 
 /** Leases of the same length: the one that ends first in front. */
 type Leases = Map<number, Pending>
 
 export class Unanswered {
-  /** How many of them were delivered more than once. */
-  redelivered = 0
   readonly #pending = new Map<number, Pending>()
-  /** Those on a lease, by its length in ms. There are as many lengths as a backoff list has entries, or one. */
+  /** Leases by their length in ms. There are as many lengths as a backoff list has entries, or one. */
   readonly #leased = new Map<number, Leases>()
-  /** Those with a delay, and leftovers: answered since, or delayed again. */
-  readonly #delayed = new Heap<Pending>()
+  /** Those that wait for a moment of their own, and leftovers: answered since, or with another moment. */
+  readonly #timed = new Heap<Pending>()
   /** To be delivered again, in this order from `#head` on; some may have been answered since. */
   #due: Array<Pending> = []
   #head = 0
@@ -43,7 +42,7 @@ export class Unanswered {
 
   /** When the next lease or delay ends. */
   get deadline(): number {
-    let deadline = this.#delayed.first
+    let deadline = this.#timed.first
     for (const leases of this.#leased.values()) {
       for (const first of leases.values()) {
         deadline = Math.min(deadline, first.deadline)
@@ -53,30 +52,39 @@ export class Unanswered {
     return deadline
   }
 
-  /** The one that is next to be delivered again. */
-  get next(): Pending | undefined {
-    for (; this.#head < this.#due.length; this.#head++) {
-      const first = this.#due[this.#head]!
-      if (first.state === "due" && this.#pending.get(first.sequence) === first) {
+  /** Takes the one that is next to be delivered again. */
+  next(): Pending | undefined {
+    while (this.#head < this.#due.length) {
+      const first = this.#due[this.#head++]!
+      if (this.#isDue(first)) {
         return first
       }
     }
-    if (this.#head > 0) {
-      this.#due = []
-      this.#head = 0
-    }
+    this.#due = []
+    this.#head = 0
     return undefined
   }
 
-  /** It was delivered, for the first time or again. */
-  delivered(sequence: number, consumerSequence: number): Pending {
-    let pending = this.#pending.get(sequence)
-    if (pending === undefined) {
-      pending = { sequence, consumerSequence, deliveries: 0, state: "due", deadline: 0, lease: 0 }
-      this.#pending.set(sequence, pending)
+  /** How many are to be delivered again. */
+  get due(): number {
+    let count = 0
+    for (let index = this.#head; index < this.#due.length; index++) {
+      count += this.#isDue(this.#due[index]!) ? 1 : 0
     }
-    pending.deliveries++
-    this.redelivered += pending.deliveries === 2 ? 1 : 0
+    return count
+  }
+
+  /** It is delivered for the first time. */
+  add(sequence: number, consumerSequence: number): Pending {
+    const pending: Pending = {
+      sequence,
+      consumerSequence,
+      state: "due",
+      since: 0,
+      deadline: 0,
+      leases: undefined
+    }
+    this.#pending.set(sequence, pending)
     return pending
   }
 
@@ -84,37 +92,36 @@ export class Unanswered {
   lease(pending: Pending, now: number, millis: number): void {
     this.#unlease(pending)
     pending.state = "leased"
+    pending.since = now
     pending.deadline = now + millis
-    pending.lease = millis
     let leases = this.#leased.get(millis)
     if (leases === undefined) {
       leases = new Map()
       this.#leased.set(millis, leases)
     }
     leases.set(pending.sequence, pending)
+    pending.leases = leases
   }
 
-  delay(pending: Pending, until: number): void {
+  /** It is due at a moment of its own. */
+  until(pending: Pending, state: "leased" | "delayed", deadline: number): void {
     this.#unlease(pending)
-    pending.state = "delayed"
-    pending.deadline = until
-    this.#delayed.push(until, pending)
+    pending.state = state
+    pending.deadline = deadline
+    this.#timed.push(deadline, pending)
   }
 
   /** Puts it at the end of those to be delivered again. */
   repeat(pending: Pending, now: number): void {
-    if (pending.state !== "due") {
-      this.#unlease(pending)
-      pending.state = "due"
-      pending.deadline = now
-      this.#due.push(pending)
-    }
+    this.#unlease(pending)
+    pending.state = "due"
+    pending.deadline = now
+    this.#due.push(pending)
   }
 
   drop(pending: Pending): void {
     this.#pending.delete(pending.sequence)
     this.#unlease(pending)
-    this.redelivered -= pending.deliveries > 1 ? 1 : 0
   }
 
   /** Those whose lease or delay has ended, by sequence. */
@@ -128,10 +135,10 @@ export class Unanswered {
         expired.push(pending)
       }
     }
-    while (this.#delayed.first <= now) {
-      const at = this.#delayed.first
-      const pending = this.#delayed.pop()!
-      const isStill = pending.state === "delayed" && pending.deadline === at
+    while (this.#timed.first <= now) {
+      const at = this.#timed.first
+      const pending = this.#timed.pop()!
+      const isStill = pending.state !== "due" && pending.leases === undefined && pending.deadline === at
       if (isStill && this.#pending.get(pending.sequence) === pending) {
         expired.push(pending)
       }
@@ -139,17 +146,29 @@ export class Unanswered {
     return expired.sort((a, b) => a.sequence - b.sequence)
   }
 
+  /** Nothing is due any more. What was. */
+  takeDue(): ReadonlyArray<Pending> {
+    const due: Array<Pending> = []
+    for (let next = this.next(); next !== undefined; next = this.next()) {
+      due.push(next)
+    }
+    return due
+  }
+
   clear(): void {
     this.#pending.clear()
     this.#leased.clear()
     this.#due = []
     this.#head = 0
-    this.redelivered = 0
+  }
+
+  /** Entries of the queue are leftovers once they were answered, delayed, or delivered. */
+  #isDue(pending: Pending): boolean {
+    return pending.state === "due" && this.#pending.get(pending.sequence) === pending
   }
 
   #unlease(pending: Pending): void {
-    if (pending.state === "leased") {
-      this.#leased.get(pending.lease)?.delete(pending.sequence)
-    }
+    pending.leases?.delete(pending.sequence)
+    pending.leases = undefined
   }
 }

@@ -18,6 +18,7 @@ import type { Entry } from "../inflight.ts"
 import * as Intake from "../intake.ts"
 import type { Port } from "../port.ts"
 import type { Answer } from "../remembered.ts"
+import { Troubles } from "../troubles.ts"
 import type { Batch } from "../verdicts.ts"
 import * as Acks from "./acks.ts"
 import type { Api } from "./api.ts"
@@ -36,8 +37,6 @@ export interface Options {
 }
 
 const CHECK_MS = 500
-const TROUBLE_FIRST_MS = 100
-const TROUBLE_MAX_MS = 2_000
 const STOP_WITHIN_MS = 1_000
 /** What a message weighs beyond its payload and headers: subject, ack address, protocol. */
 const PULL_OVERHEAD_BYTES = 64 * 1024
@@ -97,8 +96,7 @@ class Reading implements Port, Tenant {
   #streamSequence = 0
   #verifying = false
   #replacing = false
-  #troubles = 0
-  #pauseUntil = 0
+  readonly #troubles = new Troubles()
   #left = false
   #renewing = false
   #generation = 0
@@ -169,7 +167,7 @@ class Reading implements Port, Tenant {
 
   readonly pull = (messages: number, bytes: number): void => {
     const now = this.#clock.currentTimeMillisUnsafe()
-    if (this.#replacing || this.#renewing || now < this.#pauseUntil) {
+    if (this.#replacing || this.#renewing || this.#troubles.isPausing(now)) {
       this.intake.returned(messages, bytes)
       return
     }
@@ -247,7 +245,7 @@ class Reading implements Port, Tenant {
     if (address.stream !== this.#source.stream || address.consumer !== this.consumer) {
       return
     }
-    this.#troubles = 0
+    this.#troubles.passed()
     const delivery = new Delivery({
       subject: raw.subject,
       payload: raw.payload,
@@ -310,10 +308,7 @@ class Reading implements Port, Tenant {
 
   /** Pulls again at once the first time, then with growing pauses while nothing comes; asks if the consumer exists. */
   #trouble(now: number): void {
-    if (this.#troubles > 0) {
-      this.#pauseUntil = now + Math.min(TROUBLE_MAX_MS, TROUBLE_FIRST_MS * 2 ** (this.#troubles - 1))
-    }
-    this.#troubles++
+    this.#troubles.happened(now)
     if (!this.#verifying && !this.#replacing && !this.#left) {
       this.#verifying = true
       this.#run(Effect.ensuring(
@@ -368,7 +363,7 @@ class Reading implements Port, Tenant {
       Effect.map((state) => {
         this.#state = state
         this.#consumerSequence = 0
-        this.#pauseUntil = 0
+        this.#troubles.endPause()
       }),
       Effect.andThen(
         ordered ? Consumers.cleanUp(this.#options.api, this.#source, Option.some(old), true) : Effect.void

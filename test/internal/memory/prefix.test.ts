@@ -26,11 +26,12 @@ it.effect("a consumer with one ack for a prefix is not set back by an old one", 
         expect: undefined
       })
     }
-    consumer.pull({ deliver: () => {}, returned: () => {}, lost: () => {} }, 6, 1_000_000)
+    const ask = { messages: 6, bytes: 1_000_000, expiresAt: Number.POSITIVE_INFINITY }
+    consumer.pull({ deliver: () => {}, returned: () => {}, lost: () => {} }, ask)
     consumer.pump(6)
-    consumer.ack(3, 3)
+    consumer.ack({ sequence: 3, consumerSequence: 3, deliveries: 1 })
     assert.deepInclude(consumer.info, { ackFloor: 3, ackPending: 3 })
-    consumer.ack(1, 1)
+    consumer.ack({ sequence: 1, consumerSequence: 1, deliveries: 1 })
     assert.deepInclude(consumer.info, { ackFloor: 3, ackPending: 3 })
     broker.close()
   }))
