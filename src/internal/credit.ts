@@ -52,4 +52,14 @@ export class Credit {
     this.#bytes += bytes
     return { messages, bytes }
   }
+
+  /** One message more than there is room for, if the broker owes nothing. */
+  one(): { readonly messages: number; readonly bytes: number } | undefined {
+    if (this.#messages > 0) {
+      return undefined
+    }
+    this.#messages = 1
+    this.#bytes += this.#pullBytesMin
+    return { messages: 1, bytes: this.#pullBytesMin }
+  }
 }

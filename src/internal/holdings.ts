@@ -11,6 +11,7 @@ import type { Ledger } from "../Transport.ts"
 import { type Entry, InFlight } from "./inflight.ts"
 import { Leases } from "./leases.ts"
 import type { Options } from "./port.ts"
+import { type Standing, Unseen } from "./unseen.ts"
 import { Verdicts } from "./verdicts.ts"
 
 /** A delayed return keeps its room for so long after it is due, so that the pull that it makes room for gets it. */
@@ -23,6 +24,8 @@ export class Holdings {
   readonly queue: Queue.Queue<Entry>
   readonly leases: Leases
   readonly verdicts: Verdicts
+  /** What `upTo` must not acknowledge, because it never came here. */
+  readonly unseen: Unseen | undefined
   /** Whether deliveries on a subject are acknowledged when they are enqueued. */
   readonly acksEarly: (subject: string) => boolean
   readonly counts = { delivered: 0, settled: 0, displaced: 0, returned: 0, lost: 0, swallowed: 0 }
@@ -40,10 +43,17 @@ export class Holdings {
     this.queue = Queue.makeUnsafe(flow.queue)
     this.acksEarly = AckPolicy.acksOnEnqueue(flow.ack)
     this.table = new InFlight(Math.max(REMEMBERED_MIN, flow.queue.messages * 4))
-    this.leases = new Leases(this.table, leaseMs, flow.timeBudgetMs, (due) => port.extend(due))
+    this.unseen = flow.ack._tag === "upTo" ? new Unseen(leaseMs) : undefined
+    this.leases = new Leases(
+      this.table,
+      leaseMs,
+      flow.timeBudgetMs,
+      this.unseen !== undefined,
+      (due) => port.extend(due)
+    )
     this.verdicts = new Verdicts({
       table: this.table,
-      upTo: flow.ack._tag === "upTo",
+      unseen: this.unseen,
       now: () => this.now(),
       write: (batch) => port.settle(batch),
       defer: options.defer,
@@ -57,27 +67,26 @@ export class Holdings {
 
   /** Takes a delivery in: one step with the ack on enqueue, and with settling what it displaces (I2). */
   admit(delivery: Delivery, token: string): void {
-    const now = this.now()
-    if (this.#isRepeat(delivery, token, now)) {
-      return
+    this.#admit(delivery, token)
+    if (this.unseen?.saw(delivery.streamSequence) === true) {
+      this.#growPrefix()
     }
-    this.counts.delivered++
-    this.highest = Math.max(this.highest, delivery.streamSequence)
-    const ackedEarly = this.acksEarly(delivery.subject)
-    const entry = this.table.add(delivery, token, now, ackedEarly)
-    if (this.closing) {
-      this.handBack(entry)
-      return
+    if (this.table.counted > this.#options.flow.queue.messages) {
+      this.unseen?.overfull(delivery.streamSequence, this.now())
     }
-    const { bytes, running } = this.table
-    const displaced = this.queue.offer(entry, running, bytes - entry.bytes - this.queue.bytes)
-    if (ackedEarly) {
-      this.counts.settled++
-      this.decide(entry, Settlement.ack)
+  }
+
+  /** The broker has said how the consumer stands. */
+  learned(standing: Standing): void {
+    if (this.unseen?.learned(standing, this.table.entries.keys()) === true) {
+      this.#growPrefix()
     }
-    for (const out of displaced) {
-      this.#displace(out)
-    }
+  }
+
+  /** Whether room is taken up by what is done already, and waits for what is not here yet. */
+  get hasSpare(): boolean {
+    return this.unseen?.isSpare(this.now()) === true
+      && this.queue.size + this.table.running < this.#options.flow.queue.messages
   }
 
   /** Up to `max` deliveries for the reader. One whose lease ran out is not among them: it belongs to somebody else. */
@@ -129,6 +138,19 @@ export class Holdings {
     }
   }
 
+  /** For the end, under `upTo`: what is done and cannot be acknowledged comes back anyhow. Better at once. */
+  handBackHeldUp(): void {
+    if (this.unseen === undefined) {
+      return
+    }
+    for (const entry of this.table.entries.values()) {
+      if (entry.phase === "settled" && entry.batch === 0) {
+        this.verdicts.unconfirmed++
+        this.decide(entry, Settlement.nak())
+      }
+    }
+  }
+
   /**
    * Delayed returns that are due give up their room: the broker delivers them again. One that does not come for long is
    * gone from the stream, and must not keep a prefix from growing.
@@ -173,6 +195,30 @@ export class Holdings {
 
   // internals
 
+  #admit(delivery: Delivery, token: string): void {
+    const now = this.now()
+    if (this.#isRepeat(delivery, token, now)) {
+      return
+    }
+    this.counts.delivered++
+    this.highest = Math.max(this.highest, delivery.streamSequence)
+    const ackedEarly = this.acksEarly(delivery.subject)
+    const entry = this.table.add(delivery, token, now, ackedEarly)
+    if (this.closing) {
+      this.handBack(entry)
+      return
+    }
+    const { bytes, running } = this.table
+    const displaced = this.queue.offer(entry, running, bytes - entry.bytes - this.queue.bytes)
+    if (ackedEarly) {
+      this.counts.settled++
+      this.decide(entry, Settlement.ack)
+    }
+    for (const out of displaced) {
+      this.#displace(out)
+    }
+  }
+
   /** Under `upTo`: what stood in the way is gone, and what is settled behind it can be acknowledged. */
   #growPrefix(): void {
     for (const entry of this.table.entries.values()) {
@@ -207,6 +253,7 @@ export class Holdings {
     if (entry !== undefined && entry.delivery.timestamp === delivery.timestamp && entry.phase !== "returning") {
       this.counts.swallowed++
       entry.token = token
+      entry.consumerSequence = delivery.consumerSequence
       entry.leasedAt = now
       if (entry.ackedEarly) {
         this.decide(entry, Settlement.ack)

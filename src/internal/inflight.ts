@@ -19,6 +19,8 @@ export interface Entry extends Answer {
   readonly subject: string
   readonly bytes: number
   token: string
+  /** The consumer's own count of the delivery that the token is of. */
+  consumerSequence: number
   phase: Phase
   settlement: Settlement | undefined
   /** Whether it still takes up room: not once its verdict had to be sent again on a new connection. */
@@ -60,6 +62,7 @@ export class InFlight {
       subject: delivery.subject,
       bytes: delivery.bytes,
       token,
+      consumerSequence: delivery.consumerSequence,
       phase: "queued",
       settlement: undefined,
       ackedEarly,
@@ -132,6 +135,9 @@ export class InFlight {
   /**
    * For `upTo`: everything settled below the lowest message that is not, in order of their sequences. One ack for the
    * last of them covers all.
+   *
+   * It ends where the consumer's own count would go back: a server hears no ack below one that it has heard, in either
+   * sequence. So something delivered again is acknowledged with what had been delivered before that, and lies beyond it.
    */
   prefix(): Array<Entry> {
     let open = Number.POSITIVE_INFINITY
@@ -141,11 +147,18 @@ export class InFlight {
       }
     }
     const covered: Array<Entry> = []
+    let earliest = Number.POSITIVE_INFINITY
     for (const entry of this.entries.values()) {
       if (entry.phase === "settled" && entry.delivery.streamSequence < open) {
         covered.push(entry)
+      } else if (entry.phase !== "returning") {
+        earliest = Math.min(earliest, entry.consumerSequence)
       }
     }
-    return covered.sort((a, b) => a.delivery.streamSequence - b.delivery.streamSequence)
+    covered.sort((a, b) => a.delivery.streamSequence - b.delivery.streamSequence)
+    for (let last = covered.at(-1); last !== undefined && last.consumerSequence > earliest; last = covered.at(-1)) {
+      covered.pop()
+    }
+    return covered
   }
 }

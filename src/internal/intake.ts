@@ -17,6 +17,7 @@ import { Credit } from "./credit.ts"
 import { Holdings } from "./holdings.ts"
 import { type Options, type Port, validate } from "./port.ts"
 import { opened, Taking } from "./taking.ts"
+import type { Standing } from "./unseen.ts"
 
 /** How long a closing inlet waits for the broker's word. */
 const CLOSE_WITHIN_MS = 2_000
@@ -112,13 +113,21 @@ export class Intake {
 
   /** The connection is there (again): what was asked for is void, verdicts without confirmation go out once more. */
   connected(): void {
-    const { leases, table, verdicts } = this.holdings
+    const { leases, table, unseen, verdicts } = this.holdings
     const now = this.holdings.now()
     this.#connected = true
+    unseen?.connected()
     this.#credit.void()
     table.reconnected(now)
     leases.renewAll(now)
     verdicts.connected()
+    this.pullMore()
+    this.#inspect(now)
+  }
+
+  /** How the consumer stands, as the broker says on this connection. */
+  learned(standing: Standing): void {
+    this.holdings.learned(standing)
     this.pullMore()
   }
 
@@ -157,7 +166,7 @@ export class Intake {
     if (!this.#connected || this.#stopped || this.#taking.hasFailed) {
       return
     }
-    const ask = this.#credit.take(this.holdings.table)
+    const ask = this.#credit.take(this.holdings.table) ?? (this.holdings.hasSpare ? this.#credit.one() : undefined)
     if (ask !== undefined) {
       this.pulls++
       this.#port.pull(ask.messages, ask.bytes)
@@ -173,6 +182,7 @@ export class Intake {
       table.ended.forget(now)
       leases.renew(now)
       verdicts.sendAgain(now)
+      this.#inspect(now)
     }
     this.pullMore()
   }
@@ -186,12 +196,20 @@ export class Intake {
       yield* this.#stop
       this.holdings.handBackAll()
       verdicts.flush()
+      this.holdings.handBackHeldUp()
+      verdicts.flush()
       // When the source is gone, nobody is left to confirm anything.
       const within = this.#taking.hasFailed ? 0 : this.#connected ? CLOSE_WITHIN_MS : this.#absentWithinMs
       yield* Effect.timeoutOption(opened(verdicts.idle), within)
       verdicts.giveUp()
       this.#taking.fail(invalid("inlet", "it is closed", "Keep its scope open while it is used."))
     })
+  }
+
+  #inspect(now: number): void {
+    if (this.holdings.unseen?.asks(now) === true) {
+      this.#port.inspect()
+    }
   }
 
   get #stop(): Effect.Effect<void> {

@@ -12,17 +12,21 @@ export class Leases {
   readonly #table: InFlight
   readonly #lengthMs: number
   readonly #budgetMs: number
+  /** Whether what is done may have to wait for what is not, before it can be acknowledged. */
+  readonly #upTo: boolean
   readonly #extend: (entries: ReadonlyArray<Entry>) => void
 
   constructor(
     table: InFlight,
     lengthMs: number,
     budgetMs: number,
+    upTo: boolean,
     extend: (entries: ReadonlyArray<Entry>) => void
   ) {
     this.#table = table
     this.#lengthMs = lengthMs
     this.#budgetMs = budgetMs
+    this.#upTo = upTo
     this.#extend = extend
   }
 
@@ -48,7 +52,8 @@ export class Leases {
     for (const entry of this.#table.entries.values()) {
       const runs = entry.phase === "running" && now - entry.since < this.#budgetMs
       const waits = entry.phase === "queued" && !entry.ackedEarly
-      if ((runs || waits) && now - entry.leasedAt >= thanMs && !this.expired(entry, now)) {
+      const isHeldUp = this.#upTo && entry.phase === "settled" && entry.batch === 0
+      if ((runs || waits || isHeldUp) && now - entry.leasedAt >= thanMs && !this.expired(entry, now)) {
         entry.leasedAt = now
         due.push(entry)
       }

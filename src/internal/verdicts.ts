@@ -6,6 +6,7 @@ import * as Latch from "effect/Latch"
 import type { Settlement } from "../Settlement.ts"
 import type { Entry, InFlight } from "./inflight.ts"
 import type { Answer } from "./remembered.ts"
+import type { Unseen } from "./unseen.ts"
 
 /** Verdicts that go out together. The broker confirms them together, by naming `id`. */
 export interface Batch {
@@ -27,7 +28,8 @@ const NOBODY = 0
 
 export interface Options {
   readonly table: InFlight
-  readonly upTo: boolean
+  /** For `upTo`: one ack covers a prefix, once everything unanswered has been seen. */
+  readonly unseen: Unseen | undefined
   readonly now: () => number
   readonly write: (batch: Batch) => void
   /** Runs a function at the end of the current turn. */
@@ -74,8 +76,9 @@ export class Verdicts {
     }
     const posted = this.#outbox
     this.#outbox = []
-    const [entries, covers] = this.#options.upTo ? this.#upTo(posted) : [posted, posted]
+    const [entries, covers] = this.#options.unseen === undefined ? [posted, posted] : this.#upTo(posted)
     if (entries.length === 0) {
+      this.#settleIdle()
       return
     }
     const batch: Sent = { id: ++this.#lastId, entries, covers, sentAt: this.#options.now(), attempt }
@@ -169,7 +172,9 @@ export class Verdicts {
         this.#options.table.move(entry, "returning", this.#options.now() + entry.settlement.delayMs)
       }
     }
-    const prefix = this.#options.table.prefix().filter((entry) => entry.settlement?._tag !== "Nak")
+    const prefix = this.#options.unseen?.waits === true
+      ? []
+      : this.#options.table.prefix().filter((entry) => entry.settlement?._tag !== "Nak")
     const last = prefix.at(-1)
     return last === undefined ? [single, single] : [[...single, last], [...single, ...prefix]]
   }
@@ -180,6 +185,10 @@ export class Verdicts {
         this.#options.finished(entry, entry.settlement, batch.sentAt)
       }
     }
+    this.#settleIdle()
+  }
+
+  #settleIdle(): void {
     if (this.#sent.size === 0 && this.#outbox.length === 0) {
       this.idle.openUnsafe()
     }

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Nats from "../../src/layers/Nats.ts"
 import type { Delivery } from "../../src/Message.ts"
@@ -136,6 +137,32 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
       }),
     30_000
   )
+
+  it.live("under upTo no ack covers what an earlier reader left unanswered", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version })
+      const program = Effect.gen(function*() {
+        yield* createStream("S", ["s.>"])
+        const source = durable("S", "D", { ack: "all", ackWait: "2 seconds" })
+        const queue = Queue.suspend({ messages: 3 })
+        yield* publish(...numbered("s.a", 1, 5))
+        // It has stopped without a word, and renews nothing.
+        const dead = yield* open(source, { ack: { _tag: "upTo" }, queue, timeBudgetMs: 1 })
+        assert.deepStrictEqual((yield* hold(dead, 3)).map(textOf), range(1, 3))
+        // Whatever it reads takes all the room that it has: it must ask for the others all the same.
+        const inlet = yield* open(source, { ack: { _tag: "upTo" }, queue: Queue.suspend({ messages: 2 }) })
+        yield* settle(inlet, yield* hold(inlet, 2))
+        yield* Effect.sleep(500)
+        const { topology } = yield* Transport
+        const info = Effect.map(Option.getOrThrow(topology).describeConsumer("S", "D"), Option.getOrThrow)
+        assert.deepInclude(yield* info, { ackFloor: 0, ackPending: 5 })
+        const back = yield* Effect.timeout(ackAll(inlet, 3), "8 seconds")
+        assert.deepStrictEqual(back.toSorted(), range(1, 3))
+        yield* Effect.sleep(300)
+        assert.deepInclude(yield* info, { ackPending: 0, delivered: 5 })
+      })
+      yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+    }), 30_000)
 
   it.live("under upTo a term does not cover what is not settled before it", () =>
     Effect.gen(function*() {

@@ -2,12 +2,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as AckPolicy from "../../src/AckPolicy.ts"
 import * as Queue from "../../src/Queue.ts"
 import * as Reader from "../../src/Reader.ts"
 import * as Settlement from "../../src/Settlement.ts"
 import { Transport } from "../../src/Transport.ts"
-import { many, setup } from "../support/played.ts"
+import { delivery, many, setup } from "../support/played.ts"
 import { consumer, options, pass, send, setUp, start, unkeyed, withMemory } from "../support/reading.ts"
 import { createStream, durable, numbered, open, publish } from "../support/transport.ts"
 
@@ -74,6 +75,63 @@ describe("found by the simulation", () => {
       turn()
       // One answer for all three: a server takes a term for an ack here.
       assert.deepStrictEqual(port.written.slice(1), ["3.1 Term"])
+    }))
+
+  it.effect("upTo: the first ack of a new reader covered what an earlier one had left unanswered", () =>
+    Effect.gen(function*() {
+      yield* createStream("S", ["s"])
+      yield* publish(...numbered("s", 1, 4))
+      const source = durable("S", "C", { ack: "all", ackWait: "2 seconds" })
+      const upTo = { ack: { _tag: "upTo" }, queue: Queue.suspend({ messages: 2 }), timeBudgetMs: 1 } as const
+      yield* (yield* open(source, upTo)).take(2)
+      const inlet = yield* open(source, upTo)
+      const seen: Array<number> = []
+      yield* Effect.forkChild(
+        Effect.forever(Effect.flatMap(inlet.take(1), ([delivery]) => {
+          seen.push(delivery.streamSequence)
+          return inlet.settle([{ delivery, settlement: Settlement.ack }])
+        }))
+      )
+      yield* pass(1_000)
+      assert.deepStrictEqual(seen, [3, 4])
+      yield* pass(2_000)
+      assert.deepStrictEqual(seen, [3, 4, 1, 2])
+      const { topology } = yield* Transport
+      const info = yield* Option.getOrThrow(topology).describeConsumer("S", "C")
+      assert.deepInclude(Option.getOrThrow(info), { ackFloor: 4, ackPending: 0 })
+    }).pipe(withMemory))
+
+  it.effect("upTo: an ack that went back in the consumer's own count was heard by nobody", () =>
+    Effect.gen(function*() {
+      const { arrive, confirmAll, port, settle, take, turn } = yield* setup({ ack: { _tag: "upTo" } })
+      arrive(...many(1, 3))
+      const [one, two, three] = yield* take(3)
+      yield* settle([one, two!], Settlement.nak())
+      yield* settle([three!])
+      confirmAll()
+      arrive(delivery(1, { count: 2, nth: 4 }), delivery(2, { count: 2, nth: 5 }))
+      const [again, last] = yield* take(2)
+      yield* settle([again])
+      turn()
+      // An ack for the first, which came as the fourth, would be the end of an ack for the third, which came as that.
+      assert.deepStrictEqual(port.written, ["1.1 Nak", "2.1 Nak"])
+      yield* settle([last!])
+      turn()
+      assert.deepStrictEqual(port.written.slice(2), ["3.1 Ack"])
+    }))
+
+  it.effect("upTo: what a leaving reader had done and could not acknowledge came back only when its lease was over", () =>
+    Effect.gen(function*() {
+      const { arrive, intake, port, settle, take, turn } = yield* setup({ ack: { _tag: "upTo" } })
+      arrive(...many(1, 2))
+      const [one, two] = yield* take(2)
+      yield* settle([two!])
+      turn()
+      assert.isTrue(intake.inlet.holds(one))
+      port.answer = (id) => queueMicrotask(() => intake.confirmed(id))
+      yield* intake.close
+      assert.deepStrictEqual(port.written, ["1.1 Nak", "2.1 Nak"])
+      assert.deepInclude(intake.inlet.ledger(), { settled: 1, returned: 1, unconfirmed: 1 })
     }))
 
   it.effect("what was handed back while disconnected gave up its room, and could not come back behind a full queue", () =>

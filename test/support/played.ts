@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type { Entry } from "../../src/internal/inflight.ts"
 import * as Intake from "../../src/internal/intake.ts"
 import type { Port } from "../../src/internal/port.ts"
+import type { Standing } from "../../src/internal/unseen.ts"
 import type { Batch } from "../../src/internal/verdicts.ts"
 import { Delivery } from "../../src/Message.ts"
 import * as Queue from "../../src/Queue.ts"
@@ -31,6 +32,14 @@ export class Script implements Port {
   readonly extend = (entries: ReadonlyArray<Entry>): void => {
     this.extended.push(entries.map((entry) => entry.delivery.streamSequence))
   }
+  /** How the consumer stands: nothing is unanswered, unless the test says so. `undefined`: the broker does not answer. */
+  standing: Standing | undefined = { ackFloor: 0, ackPending: 0, delivered: 0 }
+  intake: Intake.Intake | undefined
+  readonly inspect = (): void => {
+    if (this.standing !== undefined) {
+      this.intake?.learned(this.standing)
+    }
+  }
   readonly stop = Effect.sync(() => {
     this.stops++
   })
@@ -40,7 +49,7 @@ const said = ({ settlement, token }: Batch["entries"][number]): string => `${tok
 
 export const delivery = (
   streamSequence: number,
-  options: { count?: number; subject?: string; at?: number; size?: number } = {}
+  options: { count?: number; nth?: number; subject?: string; at?: number; size?: number } = {}
 ) =>
   new Delivery({
     subject: options.subject ?? "s",
@@ -49,7 +58,7 @@ export const delivery = (
     stream: "S",
     consumer: "C",
     streamSequence,
-    consumerSequence: streamSequence,
+    consumerSequence: options.nth ?? streamSequence,
     deliveryCount: options.count ?? 1,
     timestamp: options.at ?? 1,
     pending: 0,
@@ -61,6 +70,7 @@ export interface Options extends Partial<Flow> {
   readonly pullBytesMin?: number
   /** Even when the test is over, the broker confirms nothing by itself. */
   readonly silent?: boolean
+  readonly standing?: Standing | undefined
 }
 
 export const LEASE = 3_000
@@ -102,6 +112,8 @@ export const setup = (options: Options = {}) =>
         intake.confirmed(batch.id)
       }
     }
+    port.intake = intake
+    port.standing = "standing" in options ? options.standing : port.standing
     intake.connected()
     if (options.silent !== true) {
       yield* Effect.addFinalizer(() =>

@@ -192,6 +192,14 @@ export class Reading implements Port, Puller {
     })
   }
 
+  readonly inspect = (): void => {
+    this.#home.broker.ask(() => {
+      if (this.#home.isConnected && !this.#isGone) {
+        this.#intake.learned(this.#consumer.info)
+      }
+    })
+  }
+
   get stop(): Effect.Effect<void> {
     return Effect.sync(() => this.#consumer.withdraw(this))
   }

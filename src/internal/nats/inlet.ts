@@ -13,7 +13,7 @@ import type * as Scope from "effect/Scope"
 import { Delivery } from "../../Message.ts"
 import * as Settlement from "../../Settlement.ts"
 import type { Flow, Inlet, Source } from "../../Transport.ts"
-import { because, ConsumerNotFound, PermissionDenied, type Reason, type TransportError } from "../../TransportError.ts"
+import { because, PermissionDenied, type Reason, type TransportError } from "../../TransportError.ts"
 import type { Entry } from "../inflight.ts"
 import * as Intake from "../intake.ts"
 import type { Port } from "../port.ts"
@@ -22,6 +22,7 @@ import { Troubles } from "../troubles.ts"
 import type { Batch } from "../verdicts.ts"
 import * as Acks from "./acks.ts"
 import type { Api } from "./api.ts"
+import * as Asking from "./asking.ts"
 import * as Consumers from "./consumers.ts"
 import type { Link, Raw, Subscribed } from "./link.ts"
 import type { ConsumerState } from "./mapping.ts"
@@ -197,6 +198,15 @@ class Reading implements Port, Tenant {
     }
   }
 
+  readonly inspect = (): void => {
+    const link = this.#link
+    this.#run(Asking.inspect(this.#options.api, { source: this.#source, consumer: this.consumer }, (standing) => {
+      if (link === this.#link) {
+        this.intake.learned(standing)
+      }
+    }))
+  }
+
   get stop(): Effect.Effect<void> {
     return Effect.asVoid(
       Effect.timeoutOption(Effect.promise(() => this.#deliveries?.drain() ?? Promise.resolve()), STOP_WITHIN_MS)
@@ -321,22 +331,12 @@ class Reading implements Port, Tenant {
   }
 
   get #verify(): Effect.Effect<void> {
-    return this.#options.api.consumer(this.#source.stream, this.consumer).pipe(
-      Effect.flatMap((found) =>
-        Effect.sync(() => {
-          if (Option.isSome(found)) {
-            return
-          }
-          if (Option.isSome(Consumers.wanted(this.#source))) {
-            this.#replace()
-          } else {
-            this.intake.fail(because(new ConsumerNotFound({ stream: this.#source.stream, consumer: this.consumer })))
-          }
-        })
-      ),
-      // What will pass by itself shows again, and is asked about again. So is what we may not ask.
-      Effect.catch((error) => error.reason._tag === "StreamNotFound" ? this.#end(error) : Effect.void)
-    )
+    return Asking.verify(this.#options.api, {
+      source: this.#source,
+      consumer: this.consumer,
+      replace: () => this.#replace(),
+      fail: (error) => this.intake.fail(error)
+    })
   }
 
   #end(error: TransportError): Effect.Effect<void> {

@@ -1,18 +1,15 @@
 /** C4: a handler runs again only after a failure, an interruption, a verdict that went astray, or a lost lease. */
-import { type Began, begun, type Check, type Ended, ends, type History, openings } from "../history.ts"
+import { type Began, begun, type Check, closingsOf, type Ended, ends, type History } from "../history.ts"
 import type { Group } from "../scenario.ts"
 
 export const repeatsExplained: Check = (history) => {
   const wrong: Array<string> = []
   const how = ends(history)
   for (const group of history.scenario.groups) {
-    // Behind a message that is not done `upTo` can acknowledge nothing: a reader that leaves leaves that to the next one.
-    if (group.policy._tag === "upTo" && openings(history, group.name) > 1) {
-      continue
-    }
     const astray = strayed(history, group)
     const before = new Map<number, Began>()
     const calls = begun(history, group.name)
+    const left = unacknowledged(history, group)
     for (const call of calls) {
       const last = before.get(call.sequence)
       before.set(call.sequence, call)
@@ -21,6 +18,10 @@ export const repeatsExplained: Check = (history) => {
       }
       const end = how.get(last.call)
       if (failed(group, last, calls, how)) {
+        continue
+      }
+      if (leaves(history, last, call) && (left.get(last.replica) ?? 0) > 0) {
+        left.set(last.replica, left.get(last.replica)! - 1)
         continue
       }
       if (!wasAway(history, group, last, end, call)) {
@@ -38,6 +39,25 @@ const failed = (group: Group, last: Began, calls: ReadonlyArray<Began>, how: Rea
     ? ending(last) !== "ok"
     : calls.some((call) => call.at === last.at && call.replica === last.replica && ending(call) !== "ok")
 }
+
+/**
+ * How many messages each reader had done and could not acknowledge when it left: `upTo` cannot, behind one that is not
+ * done. The next reader gets them again.
+ */
+const unacknowledged = (history: History, group: Group): Map<number, number> =>
+  new Map(
+    closingsOf(history, group.name).map(({ ledger, replica }) => [
+      replica,
+      group.policy._tag === "upTo" ? ledger.unconfirmed : 0
+    ])
+  )
+
+/** Whether the inlet of a call was closed before the next one. */
+const leaves = ({ events }: History, { at, group, replica }: Began, next: Began): boolean =>
+  events.some((event) =>
+    event._tag === "closed" && event.group === group && event.replica === replica && event.at >= at
+    && event.at <= next.at
+  )
 
 /** Whose verdicts met a fault. A late one may find that its reader is cut off, and gone before it is back. */
 const strayed = ({ faults }: History, { name }: Group): ReadonlySet<number> => {

@@ -1,0 +1,95 @@
+/**
+ * Under `upTo`: what the broker has delivered and this reader has not seen.
+ *
+ * An earlier reader may have died with messages in its hands, or a connection with messages on it. The broker delivers
+ * them again when their leases are over, and meanwhile goes on with later ones. One ack for a later one would cover them,
+ * and nobody would ever see them. So with every connection acks wait, until the broker has said how many messages are
+ * unanswered, and so many have come. Some may never come: deleted, or answered by a reader that had not quite ended. The
+ * broker is asked again now and then, for then it counts them no longer.
+ */
+import type * as Topology from "../Topology.ts"
+
+/** What the broker says about a consumer. */
+export type Standing = Pick<Topology.ConsumerInfo, "ackFloor" | "ackPending" | "delivered">
+
+const ASK_EVERY_MS = 1_000
+
+export class Unseen {
+  /** Whether acks have to wait. */
+  waits = true
+  readonly #leaseMs: number
+  #standing: Standing | undefined
+  /** Which of the unanswered ones have come. */
+  readonly #seen = new Set<number>()
+  #askAt = 0
+  #spareAt = 0
+
+  constructor(leaseMs: number) {
+    this.#leaseMs = leaseMs
+  }
+
+  /** A new connection: the broker may have written to the old one what never arrived. */
+  connected(): void {
+    this.waits = true
+    this.#standing = undefined
+    this.#seen.clear()
+    this.#askAt = 0
+  }
+
+  /** Whether it is time to ask the broker. */
+  asks(now: number): boolean {
+    if (!this.waits || now < this.#askAt) {
+      return false
+    }
+    this.#askAt = now + ASK_EVERY_MS
+    return true
+  }
+
+  /** The broker's answer, and what is held here by now. Whether acks may go out from now on. */
+  learned(standing: Standing, held: Iterable<number>): boolean {
+    if (!this.waits) {
+      return false
+    }
+    this.#standing = standing
+    this.#seen.clear()
+    for (const sequence of held) {
+      this.#count(sequence)
+    }
+    return this.#ends()
+  }
+
+  /** A delivery came. Whether acks may go out from now on. */
+  saw(sequence: number): boolean {
+    if (!this.waits) {
+      return false
+    }
+    this.#count(sequence)
+    return this.#ends()
+  }
+
+  /**
+   * Whether one more may be pulled although everything is full: full, perhaps, of what waits for those that have no
+   * room to come. The broker prefers what it delivers again. Where it sends something new instead, none was due.
+   */
+  isSpare(now: number): boolean {
+    return this.waits && this.#standing !== undefined && now >= this.#spareAt
+  }
+
+  /** More is held than fits. */
+  overfull(sequence: number, now: number): void {
+    if (this.#standing !== undefined && sequence > this.#standing.delivered) {
+      this.#spareAt = now + this.#leaseMs
+    }
+  }
+
+  #count(sequence: number): void {
+    if (this.#standing !== undefined && sequence > this.#standing.ackFloor && sequence <= this.#standing.delivered) {
+      this.#seen.add(sequence)
+    }
+  }
+
+  #ends(): boolean {
+    this.waits = this.#standing === undefined || this.#seen.size < this.#standing.ackPending
+    return !this.waits
+  }
+}
