@@ -107,6 +107,11 @@ export class Delivery {
     this.#headerBytes = parts.headerBytes
   }
 
+  /** The header block as it travelled, undecoded and unchecked; empty for none. */
+  get headerBytes(): Uint8Array {
+    return this.#headerBytes
+  }
+
   /**
    * The headers, decoded at the first look: a bad header block is a failure value, never a throw, and costs nothing
    * until somebody asks.

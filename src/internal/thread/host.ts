@@ -1,0 +1,212 @@
+/** The I/O thread's side of a transport: whatever comes through the channel is asked of the transport that lives here. */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as AckPolicy from "../../AckPolicy.ts"
+import type { Outgoing } from "../../Message.ts"
+import type { TopologyAdmin, Transport } from "../../Transport.ts"
+import type { TransportError } from "../../TransportError.ts"
+import type { Channel, Reply, Request } from "./channel.ts"
+import { HostInlet } from "./hostInlet.ts"
+import { packReceipts, unpackOutgoing } from "./packing.ts"
+import { plain, plainStatus, sourceOf } from "./plain.ts"
+import { Shared } from "./shared.ts"
+
+/** How often lost leases and the ledgers are told, in ms. */
+const LOOK_MS = 50
+
+/** Serves a transport until the application ends it. */
+export const serve = (
+  transport: Transport["Service"],
+  channel: Channel<Request, Reply>
+): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const fibers = yield* Scope.Scope
+    const context = yield* Effect.context<never>()
+    const run = <A>(effect: Effect.Effect<A>): Fiber.Fiber<A> => Effect.runForkWith(context)(effect)
+    const ended = Promise.withResolvers<void>()
+    const host = new Host(transport, channel, run, ended.resolve)
+    yield* Effect.addFinalizer(() => host.closeAll)
+    const silence = channel.listen(host.heard)
+    yield* Effect.addFinalizer(() => Effect.sync(silence))
+    yield* transport.status.pipe(
+      Stream.runForEach((status) => Effect.sync(() => channel.post({ _tag: "status", status: plainStatus(status) }))),
+      Effect.forkIn(fibers)
+    )
+    yield* Effect.sync(host.look).pipe(Effect.andThen(Effect.sleep(LOOK_MS)), Effect.forever, Effect.forkIn(fibers))
+    channel.post({ _tag: "ready", hasTopology: Option.isSome(transport.topology) })
+    yield* Effect.promise(() => ended.promise)
+  })
+
+class Host {
+  readonly #transport: Transport["Service"]
+  readonly #channel: Channel<Request, Reply>
+  readonly #run: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
+  readonly #end: () => void
+  readonly #inlets = new Map<number, HostInlet>()
+  readonly #calls = new Map<number, Fiber.Fiber<void>>()
+
+  constructor(
+    transport: Transport["Service"],
+    channel: Channel<Request, Reply>,
+    run: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>,
+    end: () => void
+  ) {
+    this.#transport = transport
+    this.#channel = channel
+    this.#run = run
+    this.#end = end
+  }
+
+  readonly heard = (request: Request): void => {
+    switch (request._tag) {
+      case "publish": {
+        const batch = unpackOutgoing(request.batch) as unknown as NonEmptyReadonlyArray<Outgoing>
+        this.#answer(request.call, this.#transport.publish(batch), (receipts) => {
+          const packed = packReceipts(receipts)
+          this.#channel.post({ _tag: "receipts", call: request.call, receipts: packed }, [packed.table, packed.which])
+        })
+        break
+      }
+      case "open":
+        this.#answer(request.call, this.#open(request))
+        break
+      case "take":
+        this.#inlets.get(request.inlet)?.take(request.max)
+        break
+      case "untake":
+        this.#inlets.get(request.inlet)?.untake()
+        break
+      case "settle": {
+        const settling = this.#inlets.get(request.inlet)?.settle(request.verdicts) ?? Effect.void
+        if (request.call === 0) {
+          this.#run(settling)
+        } else {
+          this.#answer(request.call, settling)
+        }
+        break
+      }
+      case "stop":
+        this.#answer(request.call, this.#inlets.get(request.inlet)?.stop ?? Effect.void)
+        break
+      case "close":
+        this.#answer(request.call, this.#close(request.inlet))
+        break
+      case "capabilities":
+        this.#answer(request.call, this.#transport.capabilities)
+        break
+      case "topology":
+        this.#answer(request.call, this.#ask(request.method, request.args))
+        break
+      case "cancel":
+        this.#calls.get(request.call)?.interruptUnsafe()
+        break
+      case "end":
+        this.#end()
+    }
+  }
+
+  readonly look = (): void => {
+    for (const inlet of this.#inlets.values()) {
+      inlet.look()
+    }
+  }
+
+  get closeAll(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      Effect.forEach([...this.#inlets.keys()], (inlet) => this.#close(inlet), {
+        concurrency: "unbounded",
+        discard: true
+      })
+    )
+  }
+
+  // internals
+
+  /** Runs what was asked, and says how it ended; not if nobody waits any more. */
+  #answer<A>(
+    call: number,
+    effect: Effect.Effect<A, TransportError>,
+    answered: (value: A) => void = (value) => this.#channel.post({ _tag: "answered", call, value: portable(value) })
+  ): void {
+    const told = Effect.map(Effect.exit(effect), (exit) => {
+      this.#calls.delete(call)
+      for (const inlet of this.#inlets.values()) {
+        inlet.report()
+      }
+      if (Exit.isSuccess(exit)) {
+        answered(exit.value)
+        return
+      }
+      const failure = Cause.findError(exit.cause)
+      this.#channel.post(
+        Result.isSuccess(failure)
+          ? { _tag: "refused", call, reason: plain(failure.success.reason) }
+          : { _tag: "died", call, detail: Cause.pretty(exit.cause) }
+      )
+    })
+    const fiber = this.#run(told)
+    if (fiber.pollUnsafe() === undefined) {
+      this.#calls.set(call, fiber)
+    }
+  }
+
+  #open({ flow, inlet: number, memory, source }: Extract<Request, { readonly _tag: "open" }>) {
+    return Effect.gen({ self: this }, function*() {
+      const scope = yield* Scope.make()
+      const inlet = yield* Effect.onError(
+        Scope.provide(this.#transport.open(sourceOf(source), flow), scope),
+        (cause) => Scope.close(scope, Exit.failCause(cause))
+      )
+      this.#inlets.set(
+        number,
+        new HostInlet({
+          inlet,
+          scope,
+          acksEarly: AckPolicy.acksOnEnqueue(flow.ack),
+          shared: new Shared(memory),
+          run: this.#run,
+          deliver: (batch) =>
+            this.#channel.post({ _tag: "deliveries", inlet: number, batch }, [batch.bytes, batch.table]),
+          ended: (reason) => this.#channel.post({ _tag: "ended", inlet: number, reason })
+        })
+      )
+    })
+  }
+
+  #close(number: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const inlet = this.#inlets.get(number)
+      return inlet === undefined
+        ? Effect.void
+        : Effect.ensuring(
+          inlet.close,
+          Effect.sync(() => {
+            inlet.report()
+            this.#inlets.delete(number)
+          })
+        )
+    })
+  }
+
+  #ask(method: string, args: ReadonlyArray<unknown>): Effect.Effect<unknown, TransportError> {
+    return Effect.suspend(() => {
+      const admin = Option.getOrThrow(this.#transport.topology)
+      const ask = admin[method as keyof TopologyAdmin] as (
+        ...args: ReadonlyArray<unknown>
+      ) => Effect.Effect<unknown, TransportError>
+      return ask(...args)
+    })
+  }
+}
+
+// internals
+
+/** An `Option` crosses as what it holds, or as `undefined`. */
+const portable = (value: unknown): unknown => Option.isOption(value) ? Option.getOrUndefined(value) : value

@@ -1,0 +1,67 @@
+/**
+ * The memory of one inlet that both threads see, without a message: a thread that was busy for a minute must know at once
+ * which of its deliveries are lost, before it reads the first message of its port.
+ */
+import type { Ledger } from "../../Transport.ts"
+
+/** Memory that both sides see. */
+export interface SharedMemory {
+  readonly ledger: SharedArrayBuffer
+  readonly lost: SharedArrayBuffer
+}
+
+const FIELDS: ReadonlyArray<keyof Ledger> = [
+  "delivered",
+  "settled",
+  "displaced",
+  "returned",
+  "lost",
+  "swallowed",
+  "unconfirmed",
+  "held"
+]
+
+/** More than any reader has in its hands at once, also of what it lost and has not noticed. */
+const PLACES_SPARE = 1_024
+
+/** Room for an inlet that holds so many deliveries at most. */
+export const allocate = (messages: number): SharedMemory => ({
+  ledger: new SharedArrayBuffer(FIELDS.length * Float64Array.BYTES_PER_ELEMENT),
+  lost: new SharedArrayBuffer(messages * 2 + PLACES_SPARE)
+})
+
+export class Shared {
+  readonly #ledger: Float64Array
+  readonly #lost: Uint8Array
+
+  constructor(memory: SharedMemory) {
+    this.#ledger = new Float64Array(memory.ledger)
+    this.#lost = new Uint8Array(memory.lost)
+  }
+
+  /** Only the I/O thread writes. */
+  set ledger(ledger: Ledger) {
+    for (let index = 0; index < FIELDS.length; index++) {
+      this.#ledger[index] = ledger[FIELDS[index]!]
+    }
+  }
+
+  get ledger(): Ledger {
+    const ledger: Record<string, number> = {}
+    for (let index = 0; index < FIELDS.length; index++) {
+      ledger[FIELDS[index]!] = this.#ledger[index]!
+    }
+    return ledger as unknown as Ledger
+  }
+
+  /** Whether the lease of the delivery at a place has run out. */
+  isLost(place: number): boolean {
+    return place >= 0 && place < this.#lost.length && Atomics.load(this.#lost, place) === 1
+  }
+
+  setLost(place: number, isLost: boolean): void {
+    if (place < this.#lost.length) {
+      Atomics.store(this.#lost, place, isLost ? 1 : 0)
+    }
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * NATS JetStream as a transport whose connection lives in a thread of its own.
+ *
+ * It is `layers/Nats`, with its supervisor, pull loops, queues and lease renewal, in a worker thread. While the
+ * application computes, that thread goes on: it answers the server's pings, reads, enqueues, acknowledges on enqueue, and
+ * renews the leases of whatever waits or runs.
+ *
+ * @since 0.1.0
+ */
+import type * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { Worker } from "node:worker_threads"
+import { overPort } from "../internal/thread/ports.ts"
+import * as Remote from "../internal/thread/remote.ts"
+import { Transport } from "../Transport.ts"
+import { Disconnected, type TransportError } from "../TransportError.ts"
+import * as Nats from "./Nats.ts"
+import { portable } from "./thread/portable.ts"
+
+/**
+ * How to reach NATS, as for `layers/Nats`. A schedule cannot cross to another thread: the pauses between attempts to
+ * connect are the default ones.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Options = Omit<Nats.Options, "reconnect">
+
+/**
+ * Connects to NATS from a thread of its own.
+ *
+ * **When to use**
+ *
+ * Where handlers may keep the event loop busy. It costs a thread, and one hop for each batch.
+ *
+ * **Gotchas**
+ *
+ * A bundler has to keep `layers/thread/nats.js` of this package as a file of its own.
+ *
+ * **Example** (The same options as `layers/Nats`)
+ *
+ * ```ts import.meta.vitest
+ * import * as NatsThread from "effect-sluice/layers/NatsThread"
+ * import * as Layer from "effect/Layer"
+ *
+ * Layer.isLayer(NatsThread.layer({ servers: ["nats://127.0.0.1:4222"], name: "billing" })) // => true
+ * Layer.isLayer(NatsThread.layerConfig) // => true
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<Transport, TransportError> =>
+  Layer.effect(Transport, make(options))
+
+/**
+ * Connects as the environment says; see `config` of `layers/Nats`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig: Layer.Layer<Transport, TransportError | Config.ConfigError> = Layer.effect(
+  Transport,
+  Effect.flatMap(Nats.config, (options) => make(options))
+)
+
+// internals
+
+/** How long the thread may take to hand everything back. */
+const END_WITHIN_MS = 5_000
+
+const make = (options: Options): Effect.Effect<Transport["Service"], TransportError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const worker = yield* Effect.acquireRelease(
+      Effect.sync(spawn),
+      (worker) => Effect.promise(() => worker.terminate())
+    )
+    worker.postMessage(portable(options), [])
+    const remote = yield* Remote.connect(overPort(worker), (lost) => {
+      worker.once("error", () => lost(new Disconnected({ detail: "the I/O thread failed" })))
+      worker.once("exit", () => lost(new Disconnected({ detail: "the I/O thread ended" })))
+    })
+    yield* Effect.addFinalizer(() => Effect.timeoutOption(remote.end, END_WITHIN_MS))
+    return remote.transport
+  })
+
+/** From the sources it is TypeScript, and in the package JavaScript. It is told nothing but by its port. */
+const spawn = (): Worker => {
+  const file = import.meta.url.endsWith(".ts") ? "./thread/nats.ts" : "./thread/nats.js"
+  return new Worker(new URL(file, import.meta.url), { env: {}, argv: [] })
+}

@@ -1,0 +1,29 @@
+/** What runs in the I/O thread of `layers/NatsThread`: `layers/Nats`, served to the application. */
+import * as Effect from "effect/Effect"
+import { parentPort } from "node:worker_threads"
+import type { Reply, Request } from "../../internal/thread/channel.ts"
+import { serve } from "../../internal/thread/host.ts"
+import { plain } from "../../internal/thread/plain.ts"
+import { overPort } from "../../internal/thread/ports.ts"
+import { Transport } from "../../Transport.ts"
+import * as Nats from "../Nats.ts"
+import { optionsOf, type Portable } from "./portable.ts"
+
+const channel = overPort<Request, Reply>(parentPort!)
+
+const run = (told: Portable) =>
+  Effect.flatMap(Transport, (transport) => serve(transport, channel)).pipe(
+    Effect.scoped,
+    Effect.provide(Nats.layer(optionsOf(told))),
+    Effect.matchEffect({
+      onSuccess: () => Effect.sync(() => channel.post({ _tag: "gone" })),
+      onFailure: ({ reason }) => Effect.sync(() => channel.post({ _tag: "failed", reason: plain(reason) }))
+    }),
+    // Nothing else keeps the thread alive.
+    Effect.ensuring(Effect.sync(() => parentPort!.close()))
+  )
+
+// The first message says where to connect; it comes by no other way, because arguments and environments can be read.
+parentPort!.once("message", (told: Portable) => {
+  Effect.runFork(run(told))
+})

@@ -1,0 +1,130 @@
+/** What the conformance suite cannot ask of the thread: that it goes on while the application computes, and that it may die. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { Worker } from "node:worker_threads"
+import * as AckPolicy from "../../src/AckPolicy.ts"
+import * as Headers from "../../src/Headers.ts"
+import * as Nats from "../../src/layers/Nats.ts"
+import * as NatsThread from "../../src/layers/NatsThread.ts"
+import * as Publisher from "../../src/Publisher.ts"
+import * as Reader from "../../src/Reader.ts"
+import * as Topic from "../../src/Topic.ts"
+import { Transport } from "../../src/Transport.ts"
+import type { TransportError } from "../../src/TransportError.ts"
+import * as NatsServer from "../support/nats-server.ts"
+import { createStream, durable, flow } from "../support/transport.ts"
+
+const jobs = Topic.make("jobs", { schema: Schema.Number })
+const MESSAGES = 50
+
+/** The worst that a handler can do. */
+const block = (millis: number): void => {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, millis)
+}
+
+/** Reads with a handler that blocks the event loop for four ack waits, once. Says how often the server delivered again. */
+const blocked = (layer: Layer.Layer<Transport, unknown>) =>
+  Effect.gen(function*() {
+    yield* createStream("JOBS", ["jobs"])
+    yield* Publisher.publishAll(jobs, Array.from({ length: MESSAGES }, (_, value) => ({ value })))
+    const calls = new Map<number, number>()
+    let ledger = (): Pick<Reader.Ledger, "swallowed" | "lost"> => ({ swallowed: 0, lost: 0 })
+    const reader = yield* Effect.forkChild(
+      Reader.handle(
+        jobs,
+        { stream: "JOBS", consumer: "blocked", ackWait: "1 second" },
+        (job) =>
+          Effect.sync(() => {
+            calls.set(job, (calls.get(job) ?? 0) + 1)
+            if (job === 0 && calls.get(job) === 1) {
+              block(4_000)
+            }
+          })
+      ).pipe(Effect.provideService(Reader.Control, {
+        draining: Effect.never,
+        register: (reader) => {
+          ledger = reader.ledger
+        }
+      }))
+    )
+    while (calls.size < MESSAGES) {
+      yield* Effect.sleep(20)
+    }
+    yield* Effect.sleep(1_500)
+    const { lost, swallowed } = ledger()
+    yield* Fiber.interrupt(reader)
+    const { topology } = yield* Transport
+    const info = Option.getOrThrow(yield* Option.getOrThrow(topology).describeConsumer("JOBS", "blocked"))
+    const extra = [...calls.values()].reduce((sum, count) => sum + count - 1, 0)
+    return { repeats: extra + swallowed + lost, unanswered: info.ackPending }
+  }).pipe(Effect.provide(Layer.merge(layer, AckPolicy.onProcess)))
+
+describe("an application that computes for four ack waits", () => {
+  it.live("loses its leases, where the connection lives on its own thread", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped()
+      const { repeats } = yield* blocked(Nats.layer({ servers: server.url }))
+      // The other test proves something only if this happens without the thread.
+      assert.isAbove(repeats, 0)
+    }).pipe(Effect.scoped))
+
+  it.live("keeps them, where the connection has a thread of its own: nothing runs twice", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped()
+      const outcome = yield* blocked(NatsThread.layer({ servers: server.url }))
+      assert.deepStrictEqual(outcome, { repeats: 0, unanswered: 0 })
+    }).pipe(Effect.scoped))
+})
+
+describe("the thread", () => {
+  it.live("says as a typed failure why it could not connect, and what it was told is in no message", () =>
+    Effect.gen(function*() {
+      const failing = Layer.build(NatsThread.layer({ servers: "nats://ann:s3cret@127.0.0.1:1" }))
+      const error = yield* Effect.flip(Effect.scoped(failing))
+      assert.strictEqual(error.reason._tag, "ConnectFailed")
+      assert.notInclude(error.message, "s3cret")
+    }))
+
+  it.live("does not keep publishes waiting whose server is gone", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped()
+      const transport = yield* Transport.pipe(
+        Effect.provide(NatsThread.layer({ servers: server.url, publishTimeout: "1 second" }))
+      )
+      const one = { subject: "s", payload: new Uint8Array(1), headers: Headers.empty, id: "1" }
+      // The layer's scope is over.
+      const error = yield* Effect.flip(transport.publish([one]))
+      assert.strictEqual(error.reason._tag, "Closed")
+    }).pipe(Effect.scoped))
+
+  it.live("may die: readers and publishers learn it, by a type, and nothing is said to be stored that may not be", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped()
+      const thread = Promise.withResolvers<Worker>()
+      process.once("worker", thread.resolve)
+      yield* Effect.gen(function*() {
+        const transport = yield* Transport
+        yield* createStream("JOBS", ["jobs"])
+        const inlet = yield* transport.open(durable("JOBS", "C"), flow())
+        const taking = yield* Effect.forkChild(Effect.flip(inlet.take(1)))
+        yield* Effect.promise(() => server.freeze())
+        const one = { subject: "jobs", payload: new Uint8Array(1), headers: Headers.empty, id: "1" }
+        const publishing = yield* Effect.forkChild(transport.publish([one]))
+        yield* Effect.sleep(200)
+        yield* Effect.promise(async () => (await thread.promise).terminate())
+        const [receipt] = yield* Fiber.join(publishing)
+        assert.strictEqual(receipt._tag, "Ambiguous")
+        const end = yield* Fiber.join(taking)
+        assert.strictEqual((end as TransportError).reason._tag, "Disconnected")
+        const later = yield* Effect.flip(transport.publish([one]))
+        assert.strictEqual(later.reason._tag, "Disconnected")
+        const last = yield* Stream.runLast(transport.status)
+        assert.strictEqual(Option.getOrThrow(last)._tag, "Closed")
+      }).pipe(Effect.scoped, Effect.provide(NatsThread.layer({ servers: server.url })))
+    }).pipe(Effect.scoped))
+})
