@@ -17,6 +17,7 @@
  * | `sluice_inlet_pulls_total`, `sluice_inlet_leases_total` | …, `result`: `renewed`, `lost` | the transport's side |
  * | `sluice_published_total` | `outcome`: `confirmed`, `duplicate`, `not_sent`, `ambiguous` | how publishes ended |
  * | `sluice_publish_retries_total` | | attempts after the first |
+ * | `sluice_thread_blocked_seconds_total` | | how long the application's thread stood still, where the I/O has its own |
  *
  * @since 0.1.0
  */
@@ -179,6 +180,17 @@ export const publisher: {
   ambiguous: Metric.counter("sluice_published_total", { incremental: true, attributes: { outcome: "ambiguous" } }),
   retries: Metric.counter("sluice_publish_retries_total", { incremental: true })
 }
+
+/**
+ * How long the application's thread stood still for more than a second, in all: written when it moves again, where the
+ * connection lives in a thread of its own.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const blockedSeconds: Metric.Counter<number> = Metric.counter("sluice_thread_blocked_seconds_total", {
+  incremental: true
+})
 
 /**
  * A plain function that updates `metric`, for loops in which an Effect per update would cost more than the work: 30 ns

@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import type * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -26,7 +27,13 @@ import { portable } from "./thread/portable.ts"
  * @category models
  * @since 0.1.0
  */
-export type Options = Omit<Nats.Options, "reconnect">
+export interface Options extends Omit<Nats.Options, "reconnect"> {
+  /**
+   * So long without a turn of its event loop, and the application counts as dead: what it holds goes back to the broker,
+   * and its handlers find their leases lost when it returns. Default 5 minutes.
+   */
+  readonly maxBlocked?: Duration.Input
+}
 
 /**
  * Connects to NATS from a thread of its own.
@@ -77,10 +84,14 @@ const make = (options: Options): Effect.Effect<Transport["Service"], TransportEr
       Effect.sync(spawn),
       (worker) => Effect.promise(() => worker.terminate())
     )
-    worker.postMessage(portable(options), [])
-    const remote = yield* Remote.connect(overPort(worker), (lost) => {
-      worker.once("error", () => lost(new Disconnected({ detail: "the I/O thread failed" })))
-      worker.once("exit", () => lost(new Disconnected({ detail: "the I/O thread ended" })))
+    const { maxBlocked, ...rest } = options
+    worker.postMessage(portable(rest), [])
+    const remote = yield* Remote.connect(overPort(worker), {
+      maxBlockedMs: Duration.toMillis(Duration.fromInputUnsafe(maxBlocked ?? "5 minutes")),
+      watch: (lost) => {
+        worker.once("error", () => lost(new Disconnected({ detail: "the I/O thread failed" })))
+        worker.once("exit", () => lost(new Disconnected({ detail: "the I/O thread ended" })))
+      }
     })
     yield* Effect.addFinalizer(() => Effect.timeoutOption(remote.end, END_WITHIN_MS))
     return remote.transport

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -11,6 +12,7 @@ import * as AckPolicy from "../../src/AckPolicy.ts"
 import * as Headers from "../../src/Headers.ts"
 import * as Nats from "../../src/layers/Nats.ts"
 import * as NatsThread from "../../src/layers/NatsThread.ts"
+import * as Metrics from "../../src/Metrics.ts"
 import * as Publisher from "../../src/Publisher.ts"
 import * as Reader from "../../src/Reader.ts"
 import * as Topic from "../../src/Topic.ts"
@@ -79,6 +81,48 @@ describe("an application that computes for four ack waits", () => {
       const outcome = yield* blocked(NatsThread.layer({ servers: server.url }))
       assert.deepStrictEqual(outcome, { repeats: 0, unanswered: 0 })
     }).pipe(Effect.scoped))
+})
+
+describe("an application that is blocked for longer than it may", () => {
+  it.live("holds nothing any longer: nothing of it begins late, and all of it comes back", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped()
+      const calls: Array<string> = []
+      let ledger = (): Partial<Reader.Ledger> => ({})
+      const program = Effect.gen(function*() {
+        yield* createStream("JOBS", ["jobs"])
+        yield* Publisher.publishAll(jobs, Array.from({ length: 10 }, (_, value) => ({ value })))
+        const reader = Reader.handle(
+          jobs,
+          { stream: "JOBS", consumer: "dead", lanes: 1 },
+          (job, message) =>
+            Effect.sync(() => {
+              calls.push(`${job}/${message.deliveryCount}`)
+              if (calls.length === 1) {
+                block(3_500)
+              }
+            })
+        )
+        const fiber = yield* Effect.forkChild(Effect.provideService(reader, Reader.Control, {
+          draining: Effect.never,
+          register: (reader) => {
+            ledger = reader.ledger
+          }
+        }))
+        while (calls.length < 11) {
+          yield* Effect.sleep(20)
+        }
+        yield* Effect.sleep(300)
+        yield* Fiber.interrupt(fiber)
+      })
+      const layer = NatsThread.layer({ servers: server.url, maxBlocked: "2 seconds" })
+      yield* Effect.provide(program, Layer.merge(layer, AckPolicy.onProcess))
+      assert.deepStrictEqual(calls.toSorted(), ["0/1", ...Array.from({ length: 10 }, (_, job) => `${job}/2`)])
+      const { delivered, finished, lost, returned } = ledger()
+      assert.strictEqual(delivered, finished! + lost! + returned!)
+      const blockedFor = yield* Metric.value(Metrics.blockedSeconds)
+      assert.isAtLeast(blockedFor.count, 3)
+    }).pipe(Effect.scoped, Effect.provideService(Metric.MetricRegistry, new Map())))
 })
 
 describe("the thread", () => {

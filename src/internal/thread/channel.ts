@@ -18,6 +18,8 @@ export interface Channel<In, Out> {
 
 /** What the application asks of the I/O thread. `call` names what is answered by `Answered` or `Refused`. */
 export type Request =
+  /** Where the application's pulse is, and how long without one before it counts as dead. */
+  | { readonly _tag: "watch"; readonly pulse: SharedArrayBuffer; readonly maxBlockedMs: number }
   | { readonly _tag: "publish"; readonly call: number; readonly batch: PackedOutgoing }
   | {
     readonly _tag: "open"
@@ -55,4 +57,6 @@ export type Reply =
   /** `take` is done, or has failed for a reason. */
   | { readonly _tag: "ended"; readonly inlet: number; readonly reason: PlainReason | undefined }
   | { readonly _tag: "status"; readonly status: PlainStatus }
+  /** The application's thread was blocked for so long, and is back. */
+  | { readonly _tag: "wasBlocked"; readonly millis: number }
   | { readonly _tag: "gone" }

@@ -17,6 +17,7 @@ import { HostInlet } from "./hostInlet.ts"
 import { packReceipts, unpackOutgoing } from "./packing.ts"
 import { plain, plainStatus, sourceOf } from "./plain.ts"
 import { Shared } from "./shared.ts"
+import { Watch } from "./watch.ts"
 
 /** How often lost leases and the ledgers are told, in ms. */
 const LOOK_MS = 50
@@ -39,7 +40,7 @@ export const serve = (
       Stream.runForEach((status) => Effect.sync(() => channel.post({ _tag: "status", status: plainStatus(status) }))),
       Effect.forkIn(fibers)
     )
-    yield* Effect.sync(host.look).pipe(Effect.andThen(Effect.sleep(LOOK_MS)), Effect.forever, Effect.forkIn(fibers))
+    yield* host.look.pipe(Effect.andThen(Effect.sleep(LOOK_MS)), Effect.forever, Effect.forkIn(fibers))
     channel.post({ _tag: "ready", hasTopology: Option.isSome(transport.topology) })
     yield* Effect.promise(() => ended.promise)
   })
@@ -51,6 +52,7 @@ class Host {
   readonly #end: () => void
   readonly #inlets = new Map<number, HostInlet>()
   readonly #calls = new Map<number, Fiber.Fiber<void>>()
+  #watch: Watch | undefined
 
   constructor(
     transport: Transport["Service"],
@@ -107,15 +109,22 @@ class Host {
       case "cancel":
         this.#calls.get(request.call)?.interruptUnsafe()
         break
+      case "watch":
+        this.#watch = this.#watching(request)
+        break
       case "end":
         this.#end()
     }
   }
 
-  readonly look = (): void => {
-    for (const inlet of this.#inlets.values()) {
-      inlet.look()
-    }
+  /** Leases, ledgers, and whether the application is still there. */
+  get look(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      for (const inlet of this.#inlets.values()) {
+        inlet.look()
+      }
+      return this.#watch?.look ?? Effect.void
+    })
   }
 
   get closeAll(): Effect.Effect<void> {
@@ -158,25 +167,37 @@ class Host {
   }
 
   #open({ flow, inlet: number, memory, source }: Extract<Request, { readonly _tag: "open" }>) {
-    return Effect.gen({ self: this }, function*() {
+    const open = Effect.gen({ self: this }, function*() {
       const scope = yield* Scope.make()
       const inlet = yield* Effect.onError(
         Scope.provide(this.#transport.open(sourceOf(source), flow), scope),
         (cause) => Scope.close(scope, Exit.failCause(cause))
       )
-      this.#inlets.set(
-        number,
-        new HostInlet({
-          inlet,
-          scope,
-          acksEarly: AckPolicy.acksOnEnqueue(flow.ack),
-          shared: new Shared(memory),
-          run: this.#run,
-          deliver: (batch) =>
-            this.#channel.post({ _tag: "deliveries", inlet: number, batch }, [batch.bytes, batch.table]),
-          ended: (reason) => this.#channel.post({ _tag: "ended", inlet: number, reason })
-        })
-      )
+      return { inlet, scope }
+    })
+    const hosted = HostInlet.open({
+      open,
+      acksEarly: AckPolicy.acksOnEnqueue(flow.ack),
+      shared: new Shared(memory),
+      run: this.#run,
+      deliver: (batch) => this.#channel.post({ _tag: "deliveries", inlet: number, batch }, [batch.bytes, batch.table]),
+      ended: (reason) => this.#channel.post({ _tag: "ended", inlet: number, reason })
+    })
+    return Effect.map(hosted, (inlet) => void this.#inlets.set(number, inlet))
+  }
+
+  #watching({ maxBlockedMs, pulse }: Extract<Request, { readonly _tag: "watch" }>): Watch {
+    const every = (act: (inlet: HostInlet) => Effect.Effect<void>) =>
+      Effect.forEach([...this.#inlets.values()], act, { concurrency: "unbounded", discard: true })
+    return new Watch({
+      pulse,
+      maxBlockedMs,
+      dead: Effect.suspend(() => every((inlet) => inlet.suspend)),
+      back: (millis) =>
+        Effect.andThen(
+          Effect.sync(() => this.#channel.post({ _tag: "wasBlocked", millis })),
+          Effect.suspend(() => every((inlet) => inlet.resume))
+        )
     })
   }
 

@@ -4,10 +4,11 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type { Delivery } from "../../Message.ts"
-import type { Inlet, Verdict } from "../../Transport.ts"
+import type { Inlet, Ledger, Verdict } from "../../Transport.ts"
+import type { TransportError } from "../../TransportError.ts"
 import { eachVerdict, packDeliveries, type PackedDeliveries, type PackedVerdicts } from "./packing.ts"
 import { plain, type PlainReason } from "./plain.ts"
-import type { Shared } from "./shared.ts"
+import { NOTHING, type Shared, sum } from "./shared.ts"
 
 interface Kept {
   readonly number: number
@@ -18,11 +19,15 @@ interface Kept {
 /** Acknowledged on enqueue: no verdict follows, and no lease can run out. */
 const UNKEPT = { number: 0, place: -1 }
 
-export interface Options {
+/** An inlet, and what it lives in. */
+export interface Living {
   readonly inlet: Inlet
-  readonly acksEarly: (subject: string) => boolean
-  /** What the inlet lives in. */
   readonly scope: Scope.Closeable
+}
+
+export interface Options {
+  readonly open: Effect.Effect<Living, TransportError>
+  readonly acksEarly: (subject: string) => boolean
   readonly shared: Shared
   readonly run: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   readonly deliver: (batch: PackedDeliveries) => void
@@ -31,21 +36,36 @@ export interface Options {
 
 export class HostInlet {
   readonly #options: Options
+  #living: Living
   readonly #kept = new Map<number, Kept>()
   readonly #free: Array<number> = []
   #numbers = 0
   #places = 0
   #taking: Fiber.Fiber<void> | undefined
+  /** What was asked for, and has not been handed over. */
+  #wanted = 0
+  /** What earlier lives of this inlet came to. */
+  #before: Ledger = NOTHING
+  #suspended = false
 
-  constructor(options: Options) {
+  constructor(options: Options, living: Living) {
     this.#options = options
+    this.#living = living
   }
+
+  /** Opens it as it is described. */
+  static readonly open = (options: Options): Effect.Effect<HostInlet, TransportError> =>
+    Effect.map(options.open, (living) => new HostInlet(options, living))
 
   /** Hands over up to so many, as soon as there is one. The application asks again when it has them. */
   take(max: number): void {
-    const { ended, inlet, run } = this.#options
+    this.#wanted = max
+    if (this.#suspended) {
+      return
+    }
+    const { ended, run } = this.#options
     const before = this.#taking
-    const taking = Effect.matchEffect(inlet.take(max), {
+    const taking = Effect.matchEffect(this.#living.inlet.take(max), {
       onSuccess: (batch) => Effect.sync(() => this.#hand(batch)),
       onFailure: (end) => Effect.sync(() => ended(end._tag === "TransportError" ? plain(end.reason) : undefined))
     })
@@ -54,6 +74,7 @@ export class HostInlet {
   }
 
   untake(): void {
+    this.#wanted = 0
     this.#taking?.interruptUnsafe()
   }
 
@@ -68,31 +89,75 @@ export class HostInlet {
         }
       }
     })
-    return this.#options.inlet.settle(verdicts)
+    // What a suspended inlet held belongs to somebody else.
+    return this.#suspended ? Effect.void : this.#living.inlet.settle(verdicts)
   }
 
   get stop(): Effect.Effect<void> {
-    return this.#options.inlet.stop
+    return Effect.suspend(() => this.#living.inlet.stop)
   }
 
   get close(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.untake()
-      return Scope.close(this.#options.scope, Exit.void)
+      return Scope.close(this.#living.scope, Exit.void)
     })
+  }
+
+  /** The application holds nothing any longer: all of it goes back, and it will find its leases lost. */
+  get suspend(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.#suspended) {
+        return Effect.void
+      }
+      this.#suspended = true
+      for (const { place } of this.#kept.values()) {
+        this.#options.shared.setLost(place, true)
+      }
+      this.#taking?.interruptUnsafe()
+      return Effect.andThen(
+        Scope.close(this.#living.scope, Exit.void),
+        Effect.sync(() => {
+          this.#before = sum(this.#before, this.#living.inlet.ledger())
+        })
+      )
+    })
+  }
+
+  /** The application is back: the reading goes on. */
+  get resume(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.#suspended
+        ? Effect.matchEffect(this.#options.open, {
+          onFailure: ({ reason }) => Effect.sync(() => this.#options.ended(plain(reason))),
+          onSuccess: (living) =>
+            Effect.sync(() => {
+              this.#living = living
+              this.#suspended = false
+              if (this.#wanted > 0) {
+                this.take(this.#wanted)
+              }
+            })
+        })
+        : Effect.void
+    )
   }
 
   /** How the ledger stands, where the application sees it. */
   report(): void {
-    this.#options.shared.ledger = this.#options.inlet.ledger()
+    const now = this.#suspended ? NOTHING : this.#living.inlet.ledger()
+    this.#options.shared.ledger = sum(this.#before, now)
   }
 
   /** Which leases have run out, where the application sees it. */
   look(): void {
-    const { inlet, shared } = this.#options
-    for (const { delivery, place } of this.#kept.values()) {
-      if (!inlet.holds(delivery)) {
-        shared.setLost(place, true)
+    if (!this.#suspended) {
+      const { shared } = this.#options
+      const { inlet } = this.#living
+      for (const { delivery, place } of this.#kept.values()) {
+        if (!inlet.holds(delivery)) {
+          shared.setLost(place, true)
+        }
       }
     }
     this.report()
@@ -101,6 +166,7 @@ export class HostInlet {
   // internals
 
   #hand(batch: ReadonlyArray<Delivery>): void {
+    this.#wanted = 0
     this.#options.deliver(packDeliveries(batch, (delivery) => this.#keep(delivery)))
   }
 

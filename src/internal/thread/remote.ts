@@ -1,6 +1,7 @@
 /** The application's side: a transport whose work is done at the other end of a channel. */
 import * as Arr from "effect/Array"
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -9,6 +10,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { Outgoing } from "../../Message.ts"
+import * as Metrics from "../../Metrics.ts"
 import type {
   Capabilities,
   ConnectionStatus,
@@ -23,13 +25,21 @@ import { because, Closed, type Reason, type TransportError } from "../../Transpo
 import type { Channel, Reply, Request } from "./channel.ts"
 import { type PackedVerdicts, packOutgoing, unpackReceipts } from "./packing.ts"
 import { plainSource, type PlainStatus, reasonOf, statusOf } from "./plain.ts"
+import { allocatePulse, beat } from "./pulse.ts"
 import { RemoteInlet } from "./remoteInlet.ts"
 import { allocate, Shared } from "./shared.ts"
+
+export interface Options {
+  /** Calls back when the other side is there no more. */
+  readonly watch: (lost: (reason: Reason) => void) => void
+  /** So long without a turn of this thread's event loop, and it holds nothing any longer. */
+  readonly maxBlockedMs: number
+}
 
 /** Waits until the other side has its transport, and gives it; or fails as that one did. */
 export const connect = (
   channel: Channel<Reply, Request>,
-  watch: (lost: (reason: Reason) => void) => void
+  options: Options
 ): Effect.Effect<Remote, TransportError, Scope.Scope> =>
   Effect.gen(function*() {
     const starting: ConnectionStatus = { _tag: "Connecting", attempt: 0, reason: Option.none() }
@@ -40,8 +50,11 @@ export const connect = (
     )
     const silence = channel.listen(remote.heard)
     yield* Effect.addFinalizer(() => Effect.sync(silence))
-    watch(remote.lost)
+    options.watch(remote.lost)
+    const pulse = allocatePulse()
+    yield* Effect.acquireRelease(Effect.sync(() => beat(pulse)), (rest) => Effect.sync(rest))
     yield* remote.started
+    channel.post({ _tag: "watch", pulse, maxBlockedMs: options.maxBlockedMs })
     return remote
   })
 
@@ -56,6 +69,7 @@ const CROSSING_MAX = 4_096
 export class Remote {
   readonly #channel: Channel<Reply, Request>
   readonly #status: SubscriptionRef.SubscriptionRef<ConnectionStatus>
+  readonly #context: Context.Context<never>
   readonly #runFork: (effect: Effect.Effect<void>) => unknown
   readonly #calls = new Map<number, Waiting>()
   readonly #inlets = new Map<number, RemoteInlet>()
@@ -67,8 +81,9 @@ export class Remote {
   constructor(
     channel: Channel<Reply, Request>,
     status: SubscriptionRef.SubscriptionRef<ConnectionStatus>,
-    context: Parameters<typeof Effect.runForkWith<never>>[0]
+    context: Context.Context<never>
   ) {
+    this.#context = context
     this.#channel = channel
     this.#status = status
     this.#runFork = Effect.runForkWith(context)
@@ -145,6 +160,9 @@ export class Remote {
       case "status":
         this.#changed(reply.status)
         break
+      case "wasBlocked":
+        this.#told(reply.millis)
+        break
       case "gone":
         this.#calls.get(STARTED)?.done(Exit.succeed(undefined))
         this.lost(new Closed())
@@ -152,6 +170,10 @@ export class Remote {
   }
 
   // internals
+
+  #told(millis: number): void {
+    Metrics.updater(Metrics.blockedSeconds, this.#context)(millis / 1_000)
+  }
 
   #changed(status: PlainStatus): void {
     this.#runFork(SubscriptionRef.set(this.#status, statusOf(status)))

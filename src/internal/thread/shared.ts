@@ -10,16 +10,26 @@ export interface SharedMemory {
   readonly lost: SharedArrayBuffer
 }
 
-const FIELDS: ReadonlyArray<keyof Ledger> = [
-  "delivered",
-  "settled",
-  "displaced",
-  "returned",
-  "lost",
-  "swallowed",
-  "unconfirmed",
-  "held"
-]
+export const NOTHING: Ledger = {
+  delivered: 0,
+  settled: 0,
+  displaced: 0,
+  returned: 0,
+  lost: 0,
+  swallowed: 0,
+  unconfirmed: 0,
+  held: 0
+}
+
+const FIELDS = Object.keys(NOTHING) as ReadonlyArray<keyof Ledger>
+
+export const sum = (a: Ledger, b: Ledger): Ledger => {
+  const ledger: Record<string, number> = {}
+  for (const field of FIELDS) {
+    ledger[field] = a[field] + b[field]
+  }
+  return ledger as unknown as Ledger
+}
 
 /** More than any reader has in its hands at once, also of what it lost and has not noticed. */
 const PLACES_SPARE = 1_024
