@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import type * as Topology from "../../Topology.ts"
 import type { Capabilities, TopologyAdmin } from "../../Transport.ts"
 import { because, Rejected, type TransportError, Unsupported } from "../../TransportError.ts"
 import { checkPurge } from "../purge.ts"
@@ -54,16 +55,9 @@ export const make = (requests: Requests, capabilities: () => Capabilities): Api 
       ["ConsumerNotFound"]
     )
   const makeConsumer: Api["makeConsumer"] = (stream, wanted, options) => {
-    const { broker, filterSubjects, unlimitedBackoff } = capabilities()
-    if (wanted.filters.length > 1 && !filterSubjects) {
-      // The server would make a consumer without any filter.
-      const feature = "a consumer with several filter subjects"
-      return Effect.fail(because(new Unsupported({ feature, broker, needs: "nats-server 2.10" })))
-    }
-    const { backoffMs, maxDeliver } = wanted
-    if (!unlimitedBackoff && backoffMs.length > 0 && (maxDeliver <= 0 || maxDeliver === backoffMs.length)) {
-      const feature = "a backoff list without a higher limit of deliveries"
-      return Effect.fail(because(new Unsupported({ feature, broker, needs: "nats-server 2.10" })))
+    const lacking = lacks(wanted, capabilities())
+    if (lacking !== undefined) {
+      return Effect.fail(lacking)
     }
     const config = Mapping.consumerConfig(wanted, options?.ephemeral ?? false)
     // With exactly one filter the filter is part of the subject, so that permissions can speak of it (ADR-37).
@@ -89,10 +83,11 @@ export const make = (requests: Requests, capabilities: () => Capabilities): Api 
       Effect.asVoid(call(`STREAM.CREATE.${stream.name}`, { stream: stream.name }, Mapping.streamConfig(stream))),
     deleteStream: (name) => Effect.asVoid(call(`STREAM.DELETE.${name}`, { stream: name }, undefined)),
     purgeStream: (name, purge) =>
-      checkPurge(purge).pipe(
-        Effect.andThen(call(`STREAM.PURGE.${name}`, { stream: name }, Mapping.purge(purge))),
-        Effect.map(Mapping.purged)
-      ),
+      // nats-server 2.9 takes the first sequence for none, and would purge everything.
+      Effect.flatMap(checkPurge(purge), () =>
+        purge?.upTo === 1 && (purge.keep ?? 0) === 0
+          ? Effect.as(call(`STREAM.INFO.${name}`, { stream: name }, undefined), 0)
+          : Effect.map(call(`STREAM.PURGE.${name}`, { stream: name }, Mapping.purge(purge)), Mapping.purged)),
     deleteMessage: (stream, sequence) =>
       Effect.asVoid(call(`STREAM.MSG.DELETE.${stream}`, { stream }, { seq: sequence }))
   }
@@ -100,6 +95,19 @@ export const make = (requests: Requests, capabilities: () => Capabilities): Api 
 }
 
 // internals
+
+/** What the server would ignore, or refuse without saying why. */
+const lacks = (
+  { backoffMs, filters, maxDeliver }: Topology.Consumer,
+  { broker, filterSubjects, unlimitedBackoff }: Capabilities
+): TransportError | undefined => {
+  const unsupported = (feature: string) => because(new Unsupported({ feature, broker, needs: "nats-server 2.10" }))
+  if (filters.length > 1 && !filterSubjects) {
+    return unsupported("a consumer with several filter subjects")
+  }
+  const endless = backoffMs.length > 0 && (maxDeliver <= 0 || maxDeliver === backoffMs.length)
+  return endless && !unlimitedBackoff ? unsupported("a backoff list without a higher limit of deliveries") : undefined
+}
 
 const encode = (body: Json | undefined): Uint8Array =>
   body === undefined ? new Uint8Array(0) : encoder.encode(JSON.stringify(body))
