@@ -101,12 +101,13 @@ const durables: ReadonlyArray<Behaviour> = [
       yield* h.advance("1 second")
       assert.strictEqual((yield* h.reason(opened.inlet.take(1)))._tag, "ConsumerNotFound")
     })),
-  behaviour("ends with a type when the stream is deleted", (h) =>
+  behaviour("ends with a type when the stream is deleted and stays away", (h) =>
     Effect.gen(function*() {
       yield* h.create()
       const opened = yield* h.read()
       yield* h.admin.deleteStream(h.stream)
-      yield* h.advance("1 second")
+      yield* h.nothing(opened, "1 second")
+      yield* h.advance("3 seconds")
       assert.strictEqual((yield* h.reason(opened.inlet.take(1)))._tag, "StreamNotFound")
     }))
 ]

@@ -1,10 +1,15 @@
 /** What becomes of readers when messages are removed under them, or the whole stream. */
 import { assert } from "@effect/vitest"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import * as Queue from "../Queue.ts"
 import * as Settlement from "../Settlement.ts"
 import type { Purge } from "../Transport.ts"
-import { type Behaviour, behaviour, type Harness, refusalOf, sequenceOf, texts } from "./harness.ts"
+import type { TransportError } from "../TransportError.ts"
+import { type Behaviour, behaviour, type Harness, type Opened, refusalOf, sequenceOf, texts } from "./harness.ts"
+
+const start = { _tag: "all" } as const
 
 const purge = (h: Harness, what?: Purge) => h.admin.purgeStream(h.stream, what)
 
@@ -130,7 +135,7 @@ const underReaders: ReadonlyArray<Behaviour> = [
       yield* h.create()
       yield* h.storeMany(20)
       const opened = yield* h.open(
-        { _tag: "ordered", stream: h.stream, filters: [], start: { _tag: "all" } },
+        { _tag: "ordered", stream: h.stream, filters: [], start },
         { queue: Queue.suspend({ messages: 5 }) }
       )
       const sequences = (yield* h.process(opened, 3)).map((delivery) => delivery.streamSequence)
@@ -200,7 +205,43 @@ const deletions: ReadonlyArray<Behaviour> = [
     }))
 ]
 
+/** Reads three messages; then the stream is deleted, is away for a while, and comes back with five others. */
+const anewUnder = (
+  name: string,
+  away: Duration.Input,
+  open: (h: Harness) => Effect.Effect<Opened, TransportError, Scope.Scope>
+): Behaviour =>
+  behaviour(`reads ${name}`, (h) =>
+    Effect.gen(function*() {
+      const declared = yield* h.create()
+      yield* h.store(["old", "1"], ["old", "2"], ["old", "3"])
+      const opened = yield* open(h)
+      yield* h.process(opened, 3)
+      yield* h.advance("100 millis")
+      yield* h.admin.deleteStream(h.stream)
+      yield* h.advance(away)
+      yield* h.admin.createStream(declared)
+      yield* h.store(["new", "1"], ["new", "2"], ["new", "3"], ["new", "4"], ["new", "5"])
+      yield* h.advance("3 seconds")
+      const taken = yield* h.process(opened, 5)
+      assert.deepStrictEqual(taken.map((delivery) => delivery.streamSequence), [1, 2, 3, 4, 5])
+      assert.isTrue(taken.every((delivery) => delivery.subject === h.subject("new")))
+      yield* h.nothing(opened, "200 millis")
+    }))
+
 const anew: ReadonlyArray<Behaviour> = [
+  anewUnder("a stream that was made anew at once, from its beginning", 0, (h) => h.read()),
+  anewUnder("a stream that was away for a second, from its beginning", "1 second", (h) => h.read()),
+  anewUnder(
+    "in order a stream that was made anew, from its beginning",
+    "300 millis",
+    (h) => h.open({ _tag: "ordered", stream: h.stream, filters: [], start })
+  ),
+  anewUnder(
+    "through an ephemeral consumer a stream that was made anew",
+    "300 millis",
+    (h) => h.open({ _tag: "ephemeral", stream: h.stream, filters: [], start })
+  ),
   behaviour("says when nobody stores a subject any more", (h) =>
     Effect.gen(function*() {
       yield* h.create()

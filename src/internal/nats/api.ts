@@ -68,17 +68,24 @@ export const make = (requests: Requests, capabilities: () => Capabilities): Api 
       action: "create"
     }).pipe(Effect.map(Mapping.consumerState))
   }
+  const streamInfo = (name: string) =>
+    find(call(`STREAM.INFO.${name}`, { stream: name }, undefined), ["StreamNotFound"])
   const api: Api = {
     consumer,
+    streamState: (name) =>
+      Effect.map(
+        streamInfo(name),
+        Option.map((json) => ({
+          lastSequence: Mapping.streamInfo(json).lastSequence,
+          createdMs: Mapping.createdMs(json)
+        }))
+      ),
     makeConsumer,
     describeConsumer: (stream, name) => Effect.map(consumer(stream, name), Option.map((state) => state.info)),
     createConsumer: (stream, wanted) => Effect.asVoid(Consumers.durable(api, stream, wanted.name, Option.some(wanted))),
     deleteConsumer: (stream, name) =>
       Effect.asVoid(call(`CONSUMER.DELETE.${stream}.${name}`, { stream, consumer: name }, undefined)),
-    describeStream: (name) =>
-      find(Effect.map(call(`STREAM.INFO.${name}`, { stream: name }, undefined), Mapping.streamInfo), [
-        "StreamNotFound"
-      ]),
+    describeStream: (name) => Effect.map(streamInfo(name), Option.map(Mapping.streamInfo)),
     createStream: (stream) =>
       Effect.asVoid(call(`STREAM.CREATE.${stream.name}`, { stream: stream.name }, Mapping.streamConfig(stream))),
     deleteStream: (name) => Effect.asVoid(call(`STREAM.DELETE.${name}`, { stream: name }, undefined)),

@@ -8,6 +8,8 @@ type Json = { readonly [key: string]: unknown }
 /** A consumer as the server describes it, with what a pull has to respect. */
 export interface ConsumerState {
   readonly info: Topology.ConsumerInfo
+  /** When it was made, by the server's clock, in ms. */
+  readonly createdMs: number
   /** The shortest deadline of an ack. */
   readonly leaseMs: number
   readonly maxBatch: number
@@ -57,6 +59,9 @@ export const streamInfo = (json: Json): Topology.StreamInfo => {
   }
 }
 
+/** When a stream or a consumer was made, by the server's clock, in ms. */
+export const createdMs = (json: Json): number => Date.parse(String(json["created"])) || 0
+
 export const consumerConfig = (consumer: Topology.Consumer, ephemeral: boolean): Json => ({
   name: consumer.name,
   ...(ephemeral ? { mem_storage: true, num_replicas: 1 } : { durable_name: consumer.name }),
@@ -100,6 +105,7 @@ export const consumerState = (json: Json): ConsumerState => {
       delivered: number(record(json["delivered"])["stream_seq"], 0),
       waiting: number(json["num_waiting"], 0)
     },
+    createdMs: createdMs(json),
     leaseMs: leaseOf(consumer),
     maxBatch: limit(config["max_batch"]),
     maxExpiresMs: limit(config["max_expires"]) / NANOS,
