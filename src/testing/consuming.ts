@@ -171,6 +171,20 @@ const nameless: ReadonlyArray<Behaviour> = [
       assert.deepStrictEqual(sequences, Array.from({ length: 60 }, (_, i) => i + 1))
       yield* h.nothing(opened, "200 millis")
     })),
+  behaviour("reads in order the last message of each subject, then what comes", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      yield* h.store(["a", "1"], ["b", "2"], ["a", "3"])
+      const opened = yield* h.open({
+        _tag: "ordered",
+        stream: h.stream,
+        filters: [],
+        start: { _tag: "lastPerSubject" }
+      })
+      assert.deepStrictEqual(texts(yield* h.process(opened, 2)), ["2", "3"])
+      yield* h.store(["a", "4"])
+      assert.deepStrictEqual(texts(yield* h.process(opened, 1)), ["4"])
+    })),
   behaviour("skips in order what the stream no longer has", (h) =>
     Effect.gen(function*() {
       yield* h.create({ maxPerSubject: 1 })

@@ -15,6 +15,12 @@ import type { Requests } from "./requests.ts"
 
 type Json = { readonly [key: string]: unknown }
 
+type Call = (
+  operation: string,
+  target: { readonly stream?: string; readonly consumer?: string },
+  body: Json | undefined
+) => Effect.Effect<Json, TransportError>
+
 export interface Api extends TopologyAdmin, Consumers.ConsumerCalls {}
 
 const ATTEMPT_MS = 2_000
@@ -30,11 +36,7 @@ const patience = Schedule.min([Schedule.exponential(100), Schedule.spaced(1_000)
 )
 
 export const make = (requests: Requests, capabilities: () => Capabilities): Api => {
-  const call = (
-    operation: string,
-    target: { readonly stream?: string; readonly consumer?: string },
-    body: Json | undefined
-  ): Effect.Effect<Json, TransportError> =>
+  const call: Call = (operation, target, body) =>
     Effect.gen(function*() {
       for (const [what, name] of Object.entries(target)) {
         yield* Names.token(what, name)
@@ -54,20 +56,6 @@ export const make = (requests: Requests, capabilities: () => Capabilities): Api 
       Effect.map(call(`CONSUMER.INFO.${stream}.${name}`, { stream, consumer: name }, undefined), Mapping.consumerState),
       ["ConsumerNotFound"]
     )
-  const makeConsumer: Api["makeConsumer"] = (stream, wanted, options) => {
-    const lacking = lacks(wanted, capabilities())
-    if (lacking !== undefined) {
-      return Effect.fail(lacking)
-    }
-    const config = Mapping.consumerConfig(wanted, options?.ephemeral ?? false)
-    // With exactly one filter the filter is part of the subject, so that permissions can speak of it (ADR-37).
-    const filter = wanted.filters.length === 1 ? `.${wanted.filters[0]}` : ""
-    return call(`CONSUMER.CREATE.${stream}.${wanted.name}${filter}`, { stream, consumer: wanted.name }, {
-      stream_name: stream,
-      config,
-      action: "create"
-    }).pipe(Effect.map(Mapping.consumerState))
-  }
   const streamInfo = (name: string) =>
     find(call(`STREAM.INFO.${name}`, { stream: name }, undefined), ["StreamNotFound"])
   const api: Api = {
@@ -80,7 +68,7 @@ export const make = (requests: Requests, capabilities: () => Capabilities): Api 
           createdMs: Mapping.createdMs(json)
         }))
       ),
-    makeConsumer,
+    makeConsumer: maker(call, capabilities),
     describeConsumer: (stream, name) => Effect.map(consumer(stream, name), Option.map((state) => state.info)),
     createConsumer: (stream, wanted) => Effect.asVoid(Consumers.durable(api, stream, wanted.name, Option.some(wanted))),
     deleteConsumer: (stream, name) =>
@@ -102,6 +90,22 @@ export const make = (requests: Requests, capabilities: () => Capabilities): Api 
 }
 
 // internals
+
+const maker = (call: Call, capabilities: () => Capabilities): Api["makeConsumer"] => (stream, wanted, options) => {
+  const lacking = lacks(wanted, capabilities())
+  if (lacking !== undefined) {
+    return Effect.fail(lacking)
+  }
+  const config = Mapping.consumerConfig(wanted, options?.ephemeral ?? false)
+  // With exactly one filter the filter is part of the subject, so that permissions can speak of it (ADR-37).
+  const filters = Mapping.filtersOf(wanted)
+  const filter = filters.length === 1 ? `.${filters[0]}` : ""
+  return call(`CONSUMER.CREATE.${stream}.${wanted.name}${filter}`, { stream, consumer: wanted.name }, {
+    stream_name: stream,
+    config,
+    action: "create"
+  }).pipe(Effect.map(Mapping.consumerState))
+}
 
 /** What the server would ignore, or refuse without saying why. */
 const lacks = (

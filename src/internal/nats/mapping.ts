@@ -1,5 +1,5 @@
 /** Streams and consumers as JetStream's JSON writes them: snake case, durations in nanoseconds. */
-import type * as Topology from "../../Topology.ts"
+import * as Topology from "../../Topology.ts"
 import type { Purge } from "../../Transport.ts"
 import { leaseOf } from "../port.ts"
 
@@ -66,7 +66,7 @@ export const consumerConfig = (consumer: Topology.Consumer, ephemeral: boolean):
   name: consumer.name,
   ...(ephemeral ? { mem_storage: true, num_replicas: 1 } : { durable_name: consumer.name }),
   ...startConfig(consumer.start),
-  ...filterConfig(consumer.filters),
+  ...filterConfig(filtersOf(consumer)),
   ack_policy: consumer.ack,
   ...(consumer.ack === "none" ? undefined : {
     ack_wait: consumer.ackWaitMs * NANOS,
@@ -83,9 +83,11 @@ export const consumerState = (json: Json): ConsumerState => {
   const config = record(json["config"])
   const consumer: Topology.Consumer = {
     name: String(json["name"]),
-    filters: typeof config["filter_subject"] === "string" && config["filter_subject"] !== ""
-      ? [config["filter_subject"]]
-      : strings(config["filter_subjects"]),
+    filters: Topology.normalFilters(
+      typeof config["filter_subject"] === "string" && config["filter_subject"] !== ""
+        ? [config["filter_subject"]]
+        : strings(config["filter_subjects"])
+    ),
     start: startOf(config),
     ack: config["ack_policy"] as Topology.Consumer["ack"],
     ackWaitMs: number(config["ack_wait"], 0) / NANOS,
@@ -162,6 +164,10 @@ const startOf = (config: Json): Topology.ConsumerStart => {
       return { _tag: "all" }
   }
 }
+
+/** The server wants a filter where the last message of each subject is wanted, even of all. */
+export const filtersOf = ({ filters, start }: Topology.Consumer): ReadonlyArray<string> =>
+  filters.length === 0 && start._tag === "lastPerSubject" ? [">"] : filters
 
 const filterConfig = (filters: ReadonlyArray<string>): Json =>
   filters.length === 0 ? {} : filters.length === 1 ? { filter_subject: filters[0] } : { filter_subjects: filters }
