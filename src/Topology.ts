@@ -219,7 +219,7 @@ export const consumer = (name: string, options: {
   const backoffMs = (options.backoff ?? []).map(millis)
   return {
     name,
-    filters: options.filters ?? [],
+    filters: normalFilters(options.filters ?? []),
     start: options.start ?? { _tag: "all" },
     ack: options.ack ?? "explicit",
     // A server keeps neither for a consumer without acks.
@@ -269,6 +269,14 @@ export const streamDifferences = (wanted: Stream, actual: Stream): ReadonlyArray
  */
 export const consumerDifferences = (wanted: Consumer, actual: Consumer): ReadonlyArray<string> =>
   differences(wanted, actual, ["name", "start", "maxWaiting"])
+
+/**
+ * `>` alone lets everything through, as no filter does.
+ *
+ * @internal
+ */
+export const normalFilters = (filters: ReadonlyArray<string>): ReadonlyArray<string> =>
+  filters.length === 1 && filters[0] === ">" ? [] : filters
 
 // internals
 

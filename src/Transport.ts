@@ -47,6 +47,11 @@ export interface Capabilities {
    * wants a limit, and more deliveries than entries.
    */
   readonly unlimitedBackoff: boolean
+  /**
+   * A purge leaves the unanswered deliveries of other messages alone (nats-server ≥ 2.10). nats-server 2.9 forgets all
+   * of them: what is not acknowledged then never comes again.
+   */
+  readonly purgeKeepsUnanswered: boolean
   /** The reason of a term reaches the broker's advisory (nats-server ≥ 2.11). */
   readonly termReason: boolean
   /** The largest message with headers that the broker takes, in bytes. */

@@ -66,6 +66,7 @@ const layerOf = (topology: Option.Option<TopologyAdmin>) =>
       metadata: false,
       promptReturn: true,
       unlimitedBackoff: false,
+      purgeKeepsUnanswered: true,
       termReason: false,
       maxPayload: 1024
     }),

@@ -18,6 +18,8 @@ import { displacing } from "./displacing.ts"
 import { type Behaviour, type ClockKind, Harness } from "./harness.ts"
 import { keeping } from "./keeping.ts"
 import { publishing } from "./publishing.ts"
+import { redelivering } from "./redelivering.ts"
+import { removing } from "./removing.ts"
 import { settling } from "./settling.ts"
 
 /**
@@ -40,9 +42,11 @@ const groups: ReadonlyArray<readonly [string, ReadonlyArray<Behaviour>]> = [
   ["publishing", publishing],
   ["delivering", delivering],
   ["settling", settling],
+  ["redelivering", redelivering],
   ["displacing", displacing],
   ["consumers", consuming],
-  ["streams", keeping]
+  ["streams", keeping],
+  ["removing", removing]
 ]
 
 /**

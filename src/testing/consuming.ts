@@ -101,12 +101,13 @@ const durables: ReadonlyArray<Behaviour> = [
       yield* h.advance("1 second")
       assert.strictEqual((yield* h.reason(opened.inlet.take(1)))._tag, "ConsumerNotFound")
     })),
-  behaviour("ends with a type when the stream is deleted", (h) =>
+  behaviour("ends with a type when the stream is deleted and stays away", (h) =>
     Effect.gen(function*() {
       yield* h.create()
       const opened = yield* h.read()
       yield* h.admin.deleteStream(h.stream)
-      yield* h.advance("1 second")
+      yield* h.nothing(opened, "1 second")
+      yield* h.advance("3 seconds")
       assert.strictEqual((yield* h.reason(opened.inlet.take(1)))._tag, "StreamNotFound")
     }))
 ]
@@ -169,6 +170,20 @@ const nameless: ReadonlyArray<Behaviour> = [
       const sequences = [...first, ...rest].map((delivery) => delivery.streamSequence)
       assert.deepStrictEqual(sequences, Array.from({ length: 60 }, (_, i) => i + 1))
       yield* h.nothing(opened, "200 millis")
+    })),
+  behaviour("reads in order the last message of each subject, then what comes", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      yield* h.store(["a", "1"], ["b", "2"], ["a", "3"])
+      const opened = yield* h.open({
+        _tag: "ordered",
+        stream: h.stream,
+        filters: [],
+        start: { _tag: "lastPerSubject" }
+      })
+      assert.deepStrictEqual(texts(yield* h.process(opened, 2)), ["2", "3"])
+      yield* h.store(["a", "4"])
+      assert.deepStrictEqual(texts(yield* h.process(opened, 1)), ["4"])
     })),
   behaviour("skips in order what the stream no longer has", (h) =>
     Effect.gen(function*() {

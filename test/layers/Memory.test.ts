@@ -206,7 +206,7 @@ describe("a consumer", () => {
       }))
 
   refused("with filters that overlap", 10_138, { filters: ["a.*", "a.b"] })
-  refused("of last messages without a filter", 10_094, { start: { _tag: "lastPerSubject" } })
+  refused("with more backoffs than deliveries", 10_116, { backoff: [1, 2, 3], maxDeliver: 2 })
   refused("from the sequence 0", 10_094, { start: { _tag: "sequence", sequence: 0 } })
 
   test("of a work queue shares no message with another", (h) =>

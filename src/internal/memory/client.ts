@@ -143,6 +143,7 @@ const capabilitiesOf = (broker: Broker): Capabilities => ({
   metadata: false,
   promptReturn: true,
   unlimitedBackoff: true,
+  purgeKeepsUnanswered: true,
   termReason: true,
   maxPayload: broker.maxPayload
 })

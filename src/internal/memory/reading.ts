@@ -32,6 +32,9 @@ const EPHEMERAL_INACTIVE_MS = 5 * 60_000
 const EXPIRES_MS = 5_000
 /** As long as over NATS a broker may say nothing. */
 const SILENCE_MS = 2_500
+/** As over NATS: when a stream counts as gone, and how often somebody looks. */
+const STREAM_AWAY_MS = 2_000
+const STREAM_POLL_MS = 100
 /** What a pull must allow for besides the largest message: subject and ack address. */
 const PULL_OVERHEAD_BYTES = 1_024
 
@@ -66,7 +69,8 @@ export class Reading implements Port, Puller {
   #intake!: Intake.Intake
   readonly #troubles = new Troubles()
   /** Everything before this was answered, or passed over, before this reading began. */
-  readonly #from: number
+  #from: number
+  #replacing = false
 
   constructor(home: Home, source: Source, consumer: Consumer) {
     this.#home = home
@@ -229,15 +233,27 @@ export class Reading implements Port, Puller {
   }
 
   /** The consumer is gone: ours is made anew where reading stopped, any other ends the reading. */
-  #replace(): void {
+  #replace(until = this.#home.broker.now() + STREAM_AWAY_MS): void {
+    const { broker } = this.#home
     this.#consumer.pullers.delete(this)
+    const stream = broker.streams.get(this.#source.stream)
+    if (stream === undefined && broker.now() < until) {
+      // Somebody who deletes a stream often makes it anew at once.
+      this.#replaceLater(until)
+      return
+    }
+    if (stream !== undefined && stream !== this.#consumer.stream) {
+      // Another one of the same name: all of it is new.
+      this.#from = 1
+      this.#intake.reset()
+    }
     const at = Math.max(this.#from, this.#intake.resumeAt())
-    const want = wanted(this.#home.broker, this.#source)
+    const want = wanted(broker, this.#source)
     const create = Option.map(want.create, (consumer): Topology.Consumer => ({
       ...consumer,
       start: at > 1 ? { _tag: "sequence", sequence: at } : consumer.start
     }))
-    const made = ensure(this.#home.broker, want, create, this.#source._tag !== "durable")
+    const made = ensure(broker, want, create, this.#source._tag !== "durable")
     if (Result.isFailure(made)) {
       this.#intake.fail(made.failure)
       return
@@ -245,6 +261,20 @@ export class Reading implements Port, Puller {
     this.#consumer = made.success
     this.#consumer.pullers.add(this)
     this.#intake.connected()
+  }
+
+  #replaceLater(until: number): void {
+    if (this.#replacing) {
+      return
+    }
+    this.#replacing = true
+    const again = Effect.sync(() => {
+      this.#replacing = false
+      if (this.#home.isConnected && this.#home.readings.has(this)) {
+        this.#replace(until)
+      }
+    })
+    this.#home.broker.after(STREAM_POLL_MS, again)
   }
 }
 

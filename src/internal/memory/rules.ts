@@ -1,7 +1,7 @@
 /** What the server makes of a declaration: the defaults it fills in, and what it refuses, with its own codes. */
 import * as Result from "effect/Result"
 import * as Subject from "../../Subject.ts"
-import type * as Topology from "../../Topology.ts"
+import * as Topology from "../../Topology.ts"
 import { because, invalid, Rejected, type TransportError } from "../../TransportError.ts"
 
 const NAME = /^[A-Za-z0-9_-]{1,128}$/
@@ -40,6 +40,7 @@ export const consumer = (
   const acks = wanted.ack !== "none"
   const config: Topology.Consumer = {
     ...wanted,
+    filters: Topology.normalFilters(wanted.filters),
     // The first backoff is the ack deadline, whatever else was said.
     ackWaitMs: wanted.backoffMs[0] ?? (acks ? wanted.ackWaitMs || ACK_WAIT_MS : 0),
     maxAckPending: acks ? wanted.maxAckPending || MAX_ACK_PENDING : -1,
@@ -89,12 +90,6 @@ const consumerProblem = ({ backoffMs, filters, maxDeliver, start }: Topology.Con
   }
   if (overlapWithin(filters)) {
     return refuse(10_138, "consumer subject filters cannot overlap")
-  }
-  if (start._tag === "lastPerSubject" && filters.length === 0) {
-    return refuse(
-      10_094,
-      "consumer delivery policy is deliver last per subject, but optional filter subject is not set"
-    )
   }
   if (start._tag === "sequence" && start.sequence < 1) {
     return refuse(

@@ -20,7 +20,7 @@ export const verify = (
   api: Consumers.ConsumerCalls,
   { consumer, fail, replace, source }: Asker
 ): Effect.Effect<void> =>
-  api.consumer(source.stream, consumer).pipe(
+  Consumers.untilStreamStaysAway(api.consumer(source.stream, consumer)).pipe(
     Effect.map((found) => {
       if (Option.isSome(found)) {
         return

@@ -14,6 +14,7 @@ export const ofServer = (info: { readonly version: string; readonly maxPayload: 
   metadata: atLeast(info.version, [2, 10]),
   promptReturn: atLeast(info.version, [2, 10]),
   unlimitedBackoff: atLeast(info.version, [2, 10]),
+  purgeKeepsUnanswered: atLeast(info.version, [2, 10]),
   termReason: atLeast(info.version, [2, 11]),
   maxPayload: info.maxPayload
 })

@@ -19,13 +19,18 @@ export interface ConsumerCalls {
     consumer: Topology.Consumer,
     options?: { readonly ephemeral: boolean }
   ) => Effect.Effect<ConsumerState, TransportError>
-  readonly describeStream: (name: string) => Effect.Effect<Option.Option<Topology.StreamInfo>, TransportError>
+  readonly streamState: (name: string) => Effect.Effect<
+    Option.Option<{ readonly lastSequence: number; readonly createdMs: number }>,
+    TransportError
+  >
 }
 
 /** A consumer that disappears by itself when this process is gone, but survives an outage of some minutes. */
 const INACTIVE_MS = 5 * 60_000
 const EPHEMERAL_ACK_WAIT_MS = 30_000
 const DELETE_WITHIN_MS = 1_000
+const STREAM_POLL_MS = 100
+const STREAM_AWAY_MS = 2_000
 
 /** What to make, for a source whose consumer is ours; `None` where it is only bound. */
 export const wanted = (source: Source): Option.Option<Topology.Consumer> => {
@@ -58,23 +63,30 @@ export const ensure = (
   })
 
 /**
- * Makes a consumer of ours anew, beginning where reading stopped. If the stream does not reach that far, it is another
- * one of the same name: then all of it is new, `forget` is called, and reading begins at its beginning. Without the right
- * to ask for the stream that stays unseen.
+ * Makes a consumer of ours anew, beginning where reading stopped. If the stream is younger than the consumer that was, or
+ * does not reach that far, it is another one of the same name: then all of it is new, `forget` is called, and reading
+ * begins at its beginning. Without the right to ask for the stream that stays unseen.
  */
 export const makeAgain = (
   api: ConsumerCalls,
   source: Source,
-  resumeAt: number,
+  { lastMadeMs, resumeAt }: { readonly lastMadeMs: number; readonly resumeAt: number },
   forget: () => void
 ): Effect.Effect<ConsumerState, TransportError> =>
-  Effect.flatMap(Effect.option(api.describeStream(source.stream)), (stream) => {
-    const lastSequence = Option.getOrUndefined(Option.flatten(stream))?.lastSequence ?? Number.POSITIVE_INFINITY
-    if (lastSequence + 1 >= resumeAt) {
+  Effect.flatMap(Effect.option(api.streamState(source.stream)), (found) => {
+    const stream = Option.getOrUndefined(Option.flatten(found))
+    if (stream === undefined || (stream.createdMs <= lastMadeMs && stream.lastSequence + 1 >= resumeAt)) {
       return makeAt(api, source, resumeAt)
     }
     forget()
     return makeAt(api, source, 1)
+  })
+
+/** Somebody who deletes a stream often makes it anew at once: not being there counts only when it lasts. */
+export const untilStreamStaysAway = <A>(effect: Effect.Effect<A, TransportError>): Effect.Effect<A, TransportError> =>
+  Effect.retry(effect, {
+    schedule: Schedule.upTo(Schedule.spaced(STREAM_POLL_MS), { duration: STREAM_AWAY_MS }),
+    while: (error) => error.reason._tag === "StreamNotFound"
   })
 
 const makeAt = (

@@ -355,30 +355,35 @@ class Reading implements Port, Tenant {
       Consumers.makeAgain(
         this.#options.api,
         this.#source,
-        ordered ? this.#place : Math.max(this.#from, this.intake.resumeAt()),
+        {
+          lastMadeMs: this.#state.createdMs,
+          resumeAt: ordered ? this.#place : Math.max(this.#from, this.intake.resumeAt())
+        },
         () => this.#forget()
       )
     )
-    this.#run(made.pipe(
-      Effect.map((state) => {
-        this.#state = state
-        this.#consumerSequence = 0
-        this.#troubles.endPause()
-      }),
-      Effect.andThen(
-        ordered ? Consumers.cleanUp(this.#options.api, this.#source, Option.some(old), true) : Effect.void
-      ),
-      Effect.andThen(Effect.sync(() => {
-        this.#replacing = false
-        this.#pulls.endAll()
-        this.intake.replaced()
-      })),
-      // A consumer of ours that the server will not let us make stays missing.
-      Effect.catch((error) => error.isRetryable ? Effect.void : this.#end(error)),
-      Effect.ensuring(Effect.sync(() => {
-        this.#replacing = false
-      }))
-    ))
+    this.#run(
+      Consumers.untilStreamStaysAway(made).pipe(
+        Effect.map((state) => {
+          this.#state = state
+          this.#consumerSequence = 0
+          this.#troubles.endPause()
+        }),
+        Effect.andThen(
+          ordered ? Consumers.cleanUp(this.#options.api, this.#source, Option.some(old), true) : Effect.void
+        ),
+        Effect.andThen(Effect.sync(() => {
+          this.#replacing = false
+          this.#pulls.endAll()
+          this.intake.replaced()
+        })),
+        // A consumer of ours that the server will not let us make stays missing.
+        Effect.catch((error) => error.isRetryable ? Effect.void : this.#end(error)),
+        Effect.ensuring(Effect.sync(() => {
+          this.#replacing = false
+        }))
+      )
+    )
   }
 
   /** Where an ordered reading goes on; 0 if that is where it would begin anyway. */

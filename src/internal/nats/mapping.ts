@@ -1,5 +1,5 @@
 /** Streams and consumers as JetStream's JSON writes them: snake case, durations in nanoseconds. */
-import type * as Topology from "../../Topology.ts"
+import * as Topology from "../../Topology.ts"
 import type { Purge } from "../../Transport.ts"
 import { leaseOf } from "../port.ts"
 
@@ -8,6 +8,8 @@ type Json = { readonly [key: string]: unknown }
 /** A consumer as the server describes it, with what a pull has to respect. */
 export interface ConsumerState {
   readonly info: Topology.ConsumerInfo
+  /** When it was made, by the server's clock, in ms. */
+  readonly createdMs: number
   /** The shortest deadline of an ack. */
   readonly leaseMs: number
   readonly maxBatch: number
@@ -57,11 +59,14 @@ export const streamInfo = (json: Json): Topology.StreamInfo => {
   }
 }
 
+/** When a stream or a consumer was made, by the server's clock, in ms. */
+export const createdMs = (json: Json): number => Date.parse(String(json["created"])) || 0
+
 export const consumerConfig = (consumer: Topology.Consumer, ephemeral: boolean): Json => ({
   name: consumer.name,
   ...(ephemeral ? { mem_storage: true, num_replicas: 1 } : { durable_name: consumer.name }),
   ...startConfig(consumer.start),
-  ...filterConfig(consumer.filters),
+  ...filterConfig(filtersOf(consumer)),
   ack_policy: consumer.ack,
   ...(consumer.ack === "none" ? undefined : {
     ack_wait: consumer.ackWaitMs * NANOS,
@@ -78,9 +83,11 @@ export const consumerState = (json: Json): ConsumerState => {
   const config = record(json["config"])
   const consumer: Topology.Consumer = {
     name: String(json["name"]),
-    filters: typeof config["filter_subject"] === "string" && config["filter_subject"] !== ""
-      ? [config["filter_subject"]]
-      : strings(config["filter_subjects"]),
+    filters: Topology.normalFilters(
+      typeof config["filter_subject"] === "string" && config["filter_subject"] !== ""
+        ? [config["filter_subject"]]
+        : strings(config["filter_subjects"])
+    ),
     start: startOf(config),
     ack: config["ack_policy"] as Topology.Consumer["ack"],
     ackWaitMs: number(config["ack_wait"], 0) / NANOS,
@@ -100,6 +107,7 @@ export const consumerState = (json: Json): ConsumerState => {
       delivered: number(record(json["delivered"])["stream_seq"], 0),
       waiting: number(json["num_waiting"], 0)
     },
+    createdMs: createdMs(json),
     leaseMs: leaseOf(consumer),
     maxBatch: limit(config["max_batch"]),
     maxExpiresMs: limit(config["max_expires"]) / NANOS,
@@ -156,6 +164,10 @@ const startOf = (config: Json): Topology.ConsumerStart => {
       return { _tag: "all" }
   }
 }
+
+/** The server wants a filter where the last message of each subject is wanted, even of all. */
+export const filtersOf = ({ filters, start }: Topology.Consumer): ReadonlyArray<string> =>
+  filters.length === 0 && start._tag === "lastPerSubject" ? [">"] : filters
 
 const filterConfig = (filters: ReadonlyArray<string>): Json =>
   filters.length === 0 ? {} : filters.length === 1 ? { filter_subject: filters[0] } : { filter_subjects: filters }
