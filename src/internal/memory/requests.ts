@@ -40,6 +40,8 @@ export interface Request<A extends Asker> {
   readonly noWait: boolean
   messages: number
   bytes: number
+  /** It has got something. */
+  served: boolean
 }
 
 export class Requests<A extends Asker> {
@@ -69,7 +71,7 @@ export class Requests<A extends Asker> {
   }
 
   add(puller: A, { bytes, expiresAt, messages, noWait = false }: Ask): void {
-    this.#waiting.push({ puller, messages, bytes, expiresAt, noWait })
+    this.#waiting.push({ puller, messages, bytes, expiresAt, noWait, served: false })
   }
 
   /** Whose turn it is for a message of this size; whoever has no room for it is done. */
@@ -87,6 +89,7 @@ export class Requests<A extends Asker> {
 
   /** A message of this size goes to the first, who goes to the end, or is done. */
   serve(first: Request<A>, bytes: number): void {
+    first.served = true
     first.messages--
     first.bytes -= bytes
     const isDone = first.messages <= 0 || first.bytes === 0
@@ -108,10 +111,10 @@ export class Requests<A extends Asker> {
     }
   }
 
-  /** There is nothing left: those that would not wait are done. */
+  /** There is nothing left: those that would not wait are done. With a time to wait they wait for the first message. */
   exhausted(): void {
-    if (this.#waiting.some((request) => request.noWait)) {
-      this.#end((request) => request.noWait, "empty")
+    if (this.#waiting.some(isImpatient)) {
+      this.#end(isImpatient, "empty")
     }
   }
 
@@ -136,3 +139,6 @@ export class Requests<A extends Asker> {
     }
   }
 }
+
+const isImpatient = ({ expiresAt, noWait, served }: Request<Asker>): boolean =>
+  noWait && (served || expiresAt === Number.POSITIVE_INFINITY)

@@ -293,7 +293,7 @@ export class Tracking {
       this.#options.tell({ _tag: "MaxDeliveries", sequence, deliveries: counted })
     }
     this.unanswered.drop(pending)
-    this.ledger.noteDelivery(sequence, consumerSequence, counted, pending.since)
+    this.ledger.noteDelivery(sequence, consumerSequence, counted + 1, pending.since)
     this.redelivered.set(sequence, counted)
     return true
   }
