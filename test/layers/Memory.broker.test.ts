@@ -123,6 +123,34 @@ describe("a leader that steps down", () => {
     }))
 })
 
+describe("another leader", () => {
+  test(
+    "delivers what was due when its lease ends, and what has expired a second after the election",
+    (h, broker) =>
+      Effect.gen(function*() {
+        yield* h.create()
+        yield* h.storeMany(2)
+        const consumer = { ackWait: "10 seconds" } as const
+        const opened = yield* h.read({ consumer, queue: Queue.suspend({ messages: 2 }), timeBudgetMs: 0 })
+        const [first] = yield* h.take(opened, 2)
+        yield* opened.inlet.stop
+        yield* h.settle(opened, [first!], Settlement.nak())
+        yield* h.advance("4 seconds")
+        const states = Effect.map(
+          broker.unanswered(h.stream, "c"),
+          (all) => all.map(({ state, until }) => [state, until])
+        )
+        assert.deepStrictEqual(yield* states, [["due", 0], ["leased", 10_000]])
+        yield* broker.stepDown(h.stream)
+        yield* h.advance("50 millis")
+        assert.deepStrictEqual(yield* states, [["leased", 10_000], ["leased", 10_000]])
+        yield* broker.stepDown(h.stream, { electionTime: "7 seconds" })
+        yield* h.advance("7 seconds")
+        assert.deepStrictEqual(yield* states, [["leased", 12_050], ["leased", 12_050]])
+      })
+  )
+})
+
 describe("a restart", () => {
   test(
     "cuts everybody off, and those who were cut off before stay so",
