@@ -81,7 +81,7 @@ export class Intake {
     this.#port = port
     this.#absentWithinMs = absentWithinMs ?? CLOSE_WITHIN_MS
     this.holdings = new Holdings(options, clock)
-    this.#taking = new Taking(this.holdings, flow.ack._tag === "confirmed")
+    this.#taking = new Taking(this.holdings, flow.ack._tag === "confirmed", () => this.pullMore())
     this.#credit = new Credit(flow.queue, pullBytesMin)
     this.inlet = {
       take: this.#taking.take,
@@ -94,9 +94,14 @@ export class Intake {
 
   /** A delivery arrived; `token` is where its verdict goes. */
   deliver(delivery: Delivery, token: string): void {
+    const { swallowed } = this.holdings.counts
     this.#credit.spend(delivery.bytes)
     this.holdings.admit(delivery, token)
     this.#taking.arrived()
+    if (this.holdings.counts.swallowed > swallowed) {
+      // It took up nobody's room; without this, whatever comes next would wait for the next tick.
+      this.pullMore()
+    }
   }
 
   /** The broker has processed every verdict of this batch. */

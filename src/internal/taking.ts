@@ -13,13 +13,16 @@ export class Taking {
   readonly #holdings: Holdings
   /** Under the policy `confirmed` a verdict is handed over when the broker has confirmed it. */
   readonly #waitsForWord: boolean
+  /** There may be room again. */
+  readonly #freed: () => void
   /** Open while there is something to take, or an end to learn of. */
   readonly #arrived = Latch.makeUnsafe(false)
   #failure: TransportError | undefined
   #ended = false
 
-  constructor(holdings: Holdings, waitsForWord: boolean) {
+  constructor(holdings: Holdings, waitsForWord: boolean, freed: () => void) {
     this.#holdings = holdings
+    this.#freed = freed
     this.#waitsForWord = waitsForWord
   }
 
@@ -49,7 +52,11 @@ export class Taking {
       if (this.#failure !== undefined) {
         return Effect.fail(this.#failure)
       }
+      const counted = this.#holdings.table.counted
       const taken = this.#holdings.take(max)
+      if (this.#holdings.table.counted < counted) {
+        this.#freed()
+      }
       if (this.#holdings.queue.size === 0 && !this.#ended) {
         this.#arrived.closeUnsafe()
       }

@@ -6,6 +6,7 @@ import type { TopologyAdmin } from "../../Transport.ts"
 import type { Reason, TransportError } from "../../TransportError.ts"
 import { checkPurge } from "../purge.ts"
 import type { Broker } from "./broker.ts"
+import { ensure } from "./reading.ts"
 
 /** Answers as the broker does, if `reachable` succeeds. */
 export const admin = (broker: Broker, reachable: Effect.Effect<void, TransportError>): TopologyAdmin => {
@@ -24,7 +25,8 @@ export const admin = (broker: Broker, reachable: Effect.Effect<void, TransportEr
     deleteMessage: (stream, sequence) => ask(() => broker.deleteMessage(stream, sequence)),
     describeConsumer: (stream, name) =>
       find("ConsumerNotFound", () => Result.map(broker.consumer(stream, name), (consumer) => consumer.info)),
-    createConsumer: (stream, consumer) => Effect.asVoid(ask(() => broker.createConsumer(stream, consumer))),
+    createConsumer: (stream, consumer) =>
+      Effect.asVoid(ask(() => ensure(broker, { stream, consumer: consumer.name }, Option.some(consumer), false))),
     deleteConsumer: (stream, name) => ask(() => broker.deleteConsumer(stream, name))
   }
 }

@@ -163,22 +163,25 @@ export class Broker {
   }
 
   deleteMessage(name: string, sequence: number): Result.Result<void, TransportError> {
-    return Result.map(this.message(name, sequence), ({ message, stream }) => stream.remove(message))
-  }
-
-  message(
-    name: string,
-    sequence: number
-  ): Result.Result<{ readonly stream: Stream<Consumer>; readonly message: Stored }, TransportError> {
     return Result.flatMap(this.stream(name), (stream) => {
+      const { first, last } = stream.log
       const message = stream.log.get(sequence)
       if (message !== undefined) {
-        return Result.succeed({ stream, message })
+        return Result.succeed(stream.remove(message))
       }
-      const { first, last } = stream.log
-      return sequence >= first && sequence <= last
+      // A server's store in memory does not tell where there is nothing.
+      return stream.config.storage === "memory" || (sequence >= first && sequence <= last)
         ? rejected("delete message", 10_043, `sequence ${sequence} not found`)
         : rejected("delete message", 10_057, "no message found")
+    })
+  }
+
+  message(name: string, sequence: number): Result.Result<Stored, TransportError> {
+    return Result.flatMap(this.stream(name), (stream) => {
+      const message = stream.log.get(sequence)
+      return message === undefined
+        ? rejected("message", 10_057, "no message found")
+        : Result.succeed(message)
     })
   }
 
@@ -292,12 +295,14 @@ export class Broker {
     if (consumer.stream.consumers.get(consumer.config.name) !== consumer) {
       return
     }
+    // Nobody else is told: whoever does not wait finds out with his next pull or verdict.
+    const { waiting } = consumer
     consumer.end()
     consumer.stream.unfollow(consumer.config.name)
     const { config, stream } = consumer
     this.#advise({ _tag: "ConsumerDeleted", stream: stream.config.name, consumer: config.name, at: this.now() })
     this.#awake.delete(consumer)
-    for (const puller of [...consumer.pullers]) {
+    for (const puller of waiting) {
       this.ask(() => puller.lost(consumer))
     }
   }

@@ -39,7 +39,6 @@ export class Consumer implements Follower, Timed {
   readonly stream: Stream<Consumer>
   /** It lies in memory, whatever the stream does. */
   readonly ephemeral: boolean
-  readonly pullers = new Set<Puller>()
   armed = Number.POSITIVE_INFINITY
   readonly #environment: Environment
   readonly #requests: Requests<Puller>
@@ -58,7 +57,7 @@ export class Consumer implements Follower, Timed {
     this.stream = stream
     this.#environment = environment
     this.#requests = new Requests(config.maxWaiting)
-    const { latest, next } = beginning(config.start, stream.log, this.reads)
+    const { latest, next } = beginning(config.start, stream.log, this.reads, config.filters.length > 0)
     this.#next = next
     this.#latest = latest
     this.#unread = latest.size + countFrom(stream.log, next, this.reads)
@@ -84,8 +83,17 @@ export class Consumer implements Follower, Timed {
       redelivered: this.config.maxDeliver === 1 ? 0 : redelivered.size,
       ackFloor: ledger.floor,
       delivered: ledger.delivered,
-      waiting: this.#requests.size
+      waiting: this.#requests.count()
     }
+  }
+
+  get isEnded(): boolean {
+    return this.#ended
+  }
+
+  /** Who waits for what it has. */
+  get waiting(): ReadonlySet<Puller> {
+    return this.#requests.pullers
   }
 
   get unanswered(): ReadonlyArray<Pending> {
@@ -103,7 +111,11 @@ export class Consumer implements Follower, Timed {
     return filters.length === 0 || filters.some((filter) => Subject.matches(filter as Subject.Pattern, subject))
   }
 
-  stored(_message: Stored): void {
+  stored({ sequence }: Stored): void {
+    // It may be meant to begin farther on than the stream reaches.
+    if (sequence < this.#next) {
+      return
+    }
     this.#unread++
     if (this.#requests.size > 0) {
       this.#environment.wake(this)

@@ -75,7 +75,7 @@ export const control = (broker: Broker, clients: ReadonlySet<Client>): Control =
       }),
     corrupt: (name, sequence) =>
       ask(() =>
-        Result.map(broker.message(name, sequence), ({ message }) => {
+        Result.map(broker.message(name, sequence), (message) => {
           message.payload = corrupted(message.payload)
         })
       )

@@ -14,8 +14,8 @@ export interface Stored {
   readonly bytes: number
 }
 
-/** Sequence and timestamp, as the server's memory store counts them. */
-const RECORD_BYTES = 16
+/** What a server's store counts for a message besides its parts: sequence, timestamp; in a file lengths and a checksum, too. */
+const RECORD_BYTES = { memory: 16, file: 34 }
 /** Places at the front are given up in one go, once they are so many and most of all. */
 const WASTE_MAX = 1_024
 
@@ -46,6 +46,11 @@ export class Log {
   #slots: Array<Stored | undefined> = []
   /** The sequence of the first slot. */
   #base = 1
+  readonly #recordBytes: number
+
+  constructor(storage: "memory" | "file" = "memory") {
+    this.#recordBytes = RECORD_BYTES[storage]
+  }
 
   /** How many places it keeps: for what it has, and for some that is gone. */
   get places(): number {
@@ -61,9 +66,14 @@ export class Log {
     return this.#slots.filter((stored) => stored !== undefined)
   }
 
+  /** What a message would count in the stream's limit of bytes. */
+  recordBytes(subject: string, headers: Uint8Array, payload: Uint8Array): number {
+    return subject.length + headers.length + payload.length + this.#recordBytes
+  }
+
   append(subject: string, headers: Uint8Array, payload: Uint8Array, timestamp: number): Stored {
     const of = this.subject(subject)
-    const bytes = recordBytes(subject, headers, payload)
+    const bytes = this.recordBytes(subject, headers, payload)
     const stored = { sequence: ++this.last, subject: of, timestamp, headers, payload, bytes }
     this.#slots.push(stored)
     of.sequences.push(stored.sequence)
@@ -158,6 +168,3 @@ export class Log {
     }
   }
 }
-
-export const recordBytes = (subject: string, headers: Uint8Array, payload: Uint8Array): number =>
-  subject.length + headers.length + payload.length + RECORD_BYTES

@@ -46,7 +46,9 @@ export const open = (
   Effect.gen(function*() {
     const want = wanted(home.broker, source)
     const consumer = yield* Effect.fromResult(ensure(home.broker, want, want.create, source._tag !== "durable"))
-    yield* checkAcks(source, flow, consumer.config)
+    yield* Effect.tapError(checkAcks(source, flow, consumer.config), () =>
+      // One of our own must not be left behind, and keep messages for nobody.
+      Effect.sync(() => source._tag !== "durable" && home.broker.deleteConsumer(source.stream, consumer.config.name)))
     const reading = new Reading(home, source, consumer)
     yield* Effect.addFinalizer(() => Effect.sync(() => reading.leave()))
     const intake = yield* Intake.open({
@@ -84,14 +86,12 @@ export class Reading implements Port, Puller {
   enter(intake: Intake.Intake): void {
     this.#intake = intake
     this.#home.readings.add(this)
-    this.#consumer.pullers.add(this)
     intake.connected()
   }
 
   /** The reading is over. A consumer that nobody else can use is not left behind. */
   leave(): void {
     this.#home.readings.delete(this)
-    this.#consumer.pullers.delete(this)
     this.#consumer.withdraw(this)
     if (this.#source._tag !== "durable" && this.#home.isConnected) {
       this.#home.broker.deleteConsumer(this.#source.stream, this.#consumer.config.name)
@@ -102,11 +102,7 @@ export class Reading implements Port, Puller {
 
   readonly up = (): void => {
     this.#troubles.endPause()
-    if (this.#isGone) {
-      this.#replace()
-    } else {
-      this.#intake.connected()
-    }
+    this.#intake.connected()
   }
 
   readonly down = (): void => {
@@ -167,7 +163,10 @@ export class Reading implements Port, Puller {
 
   readonly pull = (messages: number, bytes: number): void => {
     const now = this.#home.broker.now()
-    if (this.#troubles.isPausing(now)) {
+    const consumer = this.#consumer
+    if (consumer.isEnded) {
+      this.#home.broker.ask(() => this.lost(consumer))
+    } else if (this.#troubles.isPausing(now)) {
       this.#intake.returned(messages, bytes)
     } else {
       this.#consumer.pull(this, { messages, bytes, expiresAt: now + EXPIRES_MS })
@@ -176,7 +175,11 @@ export class Reading implements Port, Puller {
 
   readonly settle = (batch: Batch): void => {
     this.#home.broker.ask(() => {
-      if (!this.#home.isConnected || this.#isGone || this.#consumer.stream.leaderless) {
+      if (!this.#home.isConnected || this.#consumer.stream.leaderless) {
+        return
+      }
+      if (this.#consumer.isEnded) {
+        this.lost(this.#consumer)
         return
       }
       for (const answer of batch.entries) {
@@ -198,7 +201,7 @@ export class Reading implements Port, Puller {
 
   readonly inspect = (): void => {
     this.#home.broker.ask(() => {
-      if (this.#home.isConnected && !this.#isGone) {
+      if (this.#home.isConnected && !this.#consumer.isEnded) {
         this.#intake.learned(this.#consumer.info)
       }
     })
@@ -209,12 +212,6 @@ export class Reading implements Port, Puller {
   }
 
   // internals
-
-  get #isGone(): boolean {
-    const { broker } = this.#home
-    return Option.getOrUndefined(Result.getSuccess(broker.consumer(this.#source.stream, this.#consumer.config.name)))
-      !== this.#consumer
-  }
 
   #answer({ settlement, token }: Answer): void {
     if (settlement === undefined || this.#source._tag === "ordered") {
@@ -235,7 +232,6 @@ export class Reading implements Port, Puller {
   /** The consumer is gone: ours is made anew where reading stopped, any other ends the reading. */
   #replace(until = this.#home.broker.now() + STREAM_AWAY_MS): void {
     const { broker } = this.#home
-    this.#consumer.pullers.delete(this)
     const stream = broker.streams.get(this.#source.stream)
     if (stream === undefined && broker.now() < until) {
       // Somebody who deletes a stream often makes it anew at once.
@@ -259,7 +255,6 @@ export class Reading implements Port, Puller {
       return
     }
     this.#consumer = made.success
-    this.#consumer.pullers.add(this)
     this.#intake.connected()
   }
 
@@ -300,7 +295,7 @@ const wanted = (broker: Broker, source: Source): {
 }
 
 /** Finds, compares or makes the consumer that a source asks for. */
-const ensure = (
+export const ensure = (
   broker: Broker,
   { consumer: name, stream }: { readonly stream: string; readonly consumer: string },
   want: Option.Option<Topology.Consumer>,

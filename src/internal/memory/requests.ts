@@ -42,6 +42,8 @@ export interface Request<A extends Asker> {
   bytes: number
   /** It has got something. */
   served: boolean
+  /** Whoever asked is gone. The server finds out when it is this one's turn, or when it is asked how many wait. */
+  isGone: boolean
 }
 
 export class Requests<A extends Asker> {
@@ -57,12 +59,17 @@ export class Requests<A extends Asker> {
   }
 
   get isFull(): boolean {
-    return this.#waiting.length >= this.#max
+    return this.#alive.length >= this.#max
+  }
+
+  /** Who waits. */
+  get pullers(): ReadonlySet<A> {
+    return new Set(this.#alive.map((request) => request.puller))
   }
 
   /** How many messages they ask for together. */
   get messages(): number {
-    return this.#waiting.reduce((sum, request) => sum + request.messages, 0)
+    return this.#alive.reduce((sum, request) => sum + request.messages, 0)
   }
 
   /** When the next one ends. */
@@ -71,18 +78,20 @@ export class Requests<A extends Asker> {
   }
 
   add(puller: A, { bytes, expiresAt, messages, noWait = false }: Ask): void {
-    this.#waiting.push({ puller, messages, bytes, expiresAt, noWait, served: false })
+    this.#waiting.push({ puller, messages, bytes, expiresAt, noWait, served: false, isGone: false })
   }
 
   /** Whose turn it is for a message of this size; whoever has no room for it is done. */
   next(bytes: number): Request<A> | undefined {
     while (this.#waiting.length > 0) {
       const first = this.#waiting[0]!
-      if (bytes <= first.bytes) {
+      if (bytes <= first.bytes && !first.isGone) {
         return first
       }
       this.#waiting.shift()
-      first.puller.returned(first.messages, first.bytes, "bytes")
+      if (!first.isGone) {
+        first.puller.returned(first.messages, first.bytes, "bytes")
+      }
     }
     return undefined
   }
@@ -122,9 +131,17 @@ export class Requests<A extends Asker> {
     this.#end(() => true, why)
   }
 
-  /** Drops those of somebody who is gone, without a word. */
+  /** Somebody is gone, without a word. */
   withdraw(puller: A): void {
-    this.#waiting = this.#waiting.filter((request) => request.puller !== puller)
+    for (const request of this.#waiting) {
+      request.isGone ||= request.puller === puller
+    }
+  }
+
+  /** How many wait; whoever is gone is found out. */
+  count(): number {
+    this.#waiting = this.#alive
+    return this.#waiting.length
   }
 
   clear(): void {
@@ -134,9 +151,15 @@ export class Requests<A extends Asker> {
   #end(which: (request: Request<A>) => boolean, why: Ending): void {
     const ended = this.#waiting.filter(which)
     this.#waiting = this.#waiting.filter((request) => !which(request))
-    for (const { bytes, messages, puller } of ended) {
-      puller.returned(messages, bytes, why)
+    for (const { bytes, isGone, messages, puller } of ended) {
+      if (!isGone) {
+        puller.returned(messages, bytes, why)
+      }
     }
+  }
+
+  get #alive(): Array<Request<A>> {
+    return this.#waiting.filter((request) => !request.isGone)
   }
 }
 

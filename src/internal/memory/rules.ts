@@ -109,6 +109,9 @@ const workQueueProblem = (
       ? refuse(10_084, "consumer in pull mode requires ack policy")
       : refuse(10_098, "workqueue stream requires explicit ack")
   }
+  if (start._tag !== "all") {
+    return refuse(10_101, "consumer must be deliver all on workqueue stream")
+  }
   for (const other of others) {
     if (other.name === name) {
       continue
@@ -120,7 +123,7 @@ const workQueueProblem = (
       return refuse(10_100, "filtered consumer not unique on workqueue stream")
     }
   }
-  return start._tag === "all" ? undefined : refuse(10_101, "consumer must be deliver all on workqueue stream")
+  return undefined
 }
 
 const nameProblem = (what: string, name: string): TransportError | undefined =>

@@ -9,7 +9,12 @@ export interface Beginning {
   readonly latest: Set<number>
 }
 
-export const beginning = (start: Topology.ConsumerStart, log: Log, reads: (subject: string) => boolean): Beginning => {
+export const beginning = (
+  start: Topology.ConsumerStart,
+  log: Log,
+  reads: (subject: string) => boolean,
+  filtered: boolean
+): Beginning => {
   const end = log.last + 1
   const from = (next: number): Beginning => ({ next: Math.max(log.first, next), latest: new Set() })
   switch (start._tag) {
@@ -18,7 +23,8 @@ export const beginning = (start: Topology.ConsumerStart, log: Log, reads: (subje
     case "new":
       return from(end)
     case "last":
-      return from(lastOfEach(log, reads).at(-1) ?? end)
+      // Without a filter it is the last sequence, whether there still is a message.
+      return from(filtered ? lastOfEach(log, reads).at(-1) ?? end : log.last)
     case "lastPerSubject":
       return { next: end, latest: new Set(lastOfEach(log, reads)) }
     case "sequence":

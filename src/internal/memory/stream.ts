@@ -7,7 +7,7 @@ import * as Patterns from "../../Subject.ts"
 import type * as Topology from "../../Topology.ts"
 import type { Purge, Receipt } from "../../Transport.ts"
 import { type Reason, Rejected, WrongLastSequence } from "../../TransportError.ts"
-import { Log, recordBytes, type Stored, type Subject } from "./log.ts"
+import { Log, type Stored, type Subject } from "./log.ts"
 import type { Timed, Timers } from "./timers.ts"
 
 /** A message on its way into a stream. */
@@ -43,7 +43,7 @@ export interface Follower {
 
 export class Stream<F extends Follower> implements Timed {
   readonly config: Topology.Stream
-  readonly log = new Log()
+  readonly log: Log
   readonly consumers = new Map<string, F>()
   /** Between two leaders nobody answers. */
   leaderless = false
@@ -52,15 +52,18 @@ export class Stream<F extends Follower> implements Timed {
   readonly #ids = new Map<string, { readonly sequence: number; readonly at: number }>()
   /** Grows whenever a consumer comes or goes. */
   #version = 0
+  /** A stream that had no message yet, and was never emptied, has no first sequence either. */
+  #begun = false
 
   constructor(config: Topology.Stream, timers: Timers) {
     this.config = config
+    this.log = new Log(config.storage)
     this.#timers = timers
   }
 
   get info(): Topology.StreamInfo {
     const { bytes, first, last, messages } = this.log
-    return { stream: this.config, messages, bytes, firstSequence: first, lastSequence: last }
+    return { stream: this.config, messages, bytes, firstSequence: this.#begun ? first : 0, lastSequence: last }
   }
 
   store(message: Arriving, now: number): Receipt {
@@ -105,6 +108,7 @@ export class Stream<F extends Follower> implements Timed {
     for (const message of gone) {
       this.log.remove(message)
     }
+    this.#begun ||= filter === undefined && keep === 0 && !Number.isFinite(upTo)
     if (filter === undefined && Number.isFinite(upTo)) {
       this.log.continueAt(upTo)
     }
@@ -203,24 +207,30 @@ export class Stream<F extends Follower> implements Timed {
   }
 
   #refusal({ headers, payload, subject }: Arriving): Reason | undefined {
-    if (this.config.discard === "old" || this.#isFullFor(subject)) {
+    const { discard, maxBytes, maxMessages } = this.config
+    if (discard === "old") {
       return undefined
     }
-    const { maxBytes, maxMessages } = this.config
-    if (maxMessages > 0 && this.log.messages >= maxMessages) {
+    const leaves = this.#leavesFor(subject)
+    if (maxMessages > 0 && this.log.messages >= maxMessages && leaves === undefined) {
       return full("maximum messages exceeded")
     }
-    const bytes = this.log.bytes + recordBytes(subject, headers, payload)
-    return maxBytes > 0 && bytes > maxBytes ? full("maximum bytes exceeded") : undefined
+    const bytes = this.log.recordBytes(subject, headers, payload)
+    const isFull = maxBytes > 0 && this.log.bytes + bytes >= maxBytes
+    return isFull && (leaves === undefined || leaves.bytes < bytes) ? full("maximum bytes exceeded") : undefined
   }
 
-  /** Then the subject's oldest message makes room for the new one, whatever is discarded otherwise. */
-  #isFullFor(subject: string): boolean {
+  /** The oldest message of a full subject makes room for the new one, whatever is discarded otherwise. */
+  #leavesFor(name: string): Stored | undefined {
     const { maxPerSubject } = this.config
-    return maxPerSubject > 0 && (this.log.subjects.get(subject)?.messages ?? 0) >= maxPerSubject
+    const subject = this.log.subjects.get(name)
+    return subject !== undefined && maxPerSubject > 0 && subject.messages >= maxPerSubject
+      ? this.log.firstOf(subject)
+      : undefined
   }
 
   #keep(message: Arriving, now: number): number {
+    this.#begun = true
     if (this.config.retention === "interest" && !this.#isWanted(message.subject)) {
       return this.log.skip()
     }

@@ -1,0 +1,171 @@
+/** What comparing traces with a nats-server brought to light (`npm run traces`), each as a test of its own. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Memory from "../../src/layers/Memory.ts"
+import * as Queue from "../../src/Queue.ts"
+import * as Settlement from "../../src/Settlement.ts"
+import { type Behaviour, Harness, refusalOf, sequenceOf, texts } from "../../src/testing/harness.ts"
+import * as Topology from "../../src/Topology.ts"
+import type { Source } from "../../src/Transport.ts"
+import { Transport } from "../../src/Transport.ts"
+
+const test = (name: string, run: Behaviour["run"]) =>
+  it.effect(
+    name,
+    () =>
+      Effect.flatMap(Transport, (transport) => Effect.flatMap(Harness.make(transport, "virtual"), run)).pipe(
+        Effect.scoped,
+        Effect.provide(Memory.layer())
+      )
+  )
+
+const bound = (h: Harness): Source => ({ _tag: "durable", stream: h.stream, consumer: "c", create: Option.none() })
+
+describe("a stream", () => {
+  test("has no first sequence until it has had a message, or was emptied", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      assert.deepInclude(yield* h.streamInfo(), { firstSequence: 0, lastSequence: 0 })
+      yield* h.admin.purgeStream(h.stream, { keep: 1 })
+      assert.strictEqual((yield* h.streamInfo()).firstSequence, 0)
+      yield* h.admin.purgeStream(h.stream)
+      assert.deepInclude(yield* h.streamInfo(), { firstSequence: 1, lastSequence: 0 })
+    }))
+
+  test("counts in a file 18 bytes more per message than in memory", (h) =>
+    Effect.gen(function*() {
+      const bytes = (storage: "file" | "memory") =>
+        Effect.gen(function*() {
+          yield* h.create({ storage })
+          yield* h.publish(h.message("a", "1", { id: "1" }))
+          const info = yield* h.streamInfo()
+          yield* h.admin.deleteStream(h.stream)
+          return info.bytes
+        })
+      assert.strictEqual((yield* bytes("file")) - (yield* bytes("memory")), 18)
+    }))
+
+  test("that is full of bytes lets a message in that takes the place of a larger one", (h) =>
+    Effect.gen(function*() {
+      yield* h.create({ maxBytes: 1_500, maxPerSubject: 1, discard: "new" })
+      const publish = (rest: string, size: number) => h.publish(h.message(rest, "x".repeat(size)))
+      yield* publish("a", 600)
+      yield* publish("b", 600)
+      assert.include(refusalOf(yield* publish("b", 700)), { _tag: "Rejected", code: 10_077 })
+      assert.strictEqual(sequenceOf(yield* publish("b", 500)), 3)
+    }))
+
+  test("in memory does not tell where there is no message to delete", (h) =>
+    Effect.gen(function*() {
+      const code = (storage: "file" | "memory") =>
+        Effect.gen(function*() {
+          yield* h.create({ storage })
+          const reason = yield* h.reason(h.admin.deleteMessage(h.stream, 1))
+          yield* h.admin.deleteStream(h.stream)
+          return reason._tag === "Rejected" ? reason.code : 0
+        })
+      assert.deepStrictEqual([yield* code("memory"), yield* code("file")], [10_043, 10_057])
+    }))
+})
+
+describe("a consumer", () => {
+  test("that begins farther on than the stream reaches does not count what comes before", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      yield* h.admin.createConsumer(h.stream, Topology.consumer("c", { start: { _tag: "sequence", sequence: 3 } }))
+      yield* h.storeMany(3)
+      assert.strictEqual((yield* h.info()).pending, 1)
+      assert.deepStrictEqual(texts(yield* h.process(yield* h.open(bound(h)), 1)), ["3"])
+    }))
+
+  test("without a filter begins with the last sequence, also if its message is gone", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      yield* h.storeMany(2)
+      yield* h.admin.deleteMessage(h.stream, 2)
+      yield* h.admin.createConsumer(h.stream, Topology.consumer("c", { start: { _tag: "last" } }))
+      yield* h.admin.createConsumer(
+        h.stream,
+        Topology.consumer("f", { filters: [h.subject(">")], start: { _tag: "last" } })
+      )
+      assert.deepStrictEqual([(yield* h.info()).pending, (yield* h.info("f")).pending], [0, 1])
+    }))
+
+  test("of a work queue is asked where it begins before it is asked what it shares", (h) =>
+    Effect.gen(function*() {
+      yield* h.create({ retention: "workqueue" })
+      yield* h.admin.createConsumer(h.stream, Topology.consumer("c"))
+      const reason = yield* h.reason(
+        h.admin.createConsumer(h.stream, Topology.consumer("d", { start: { _tag: "new" } }))
+      )
+      assert.include(reason, { _tag: "Rejected", code: 10_101 })
+    }))
+
+  test("that exists is made again without a word, unless it differs in more than where it began", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      yield* h.admin.createConsumer(h.stream, Topology.consumer("c"))
+      yield* h.admin.createConsumer(h.stream, Topology.consumer("c", { start: { _tag: "new" } }))
+      const reason = yield* h.reason(h.admin.createConsumer(h.stream, Topology.consumer("c", { maxDeliver: 2 })))
+      assert.strictEqual(reason._tag, "Conflict")
+    }))
+
+  test("counts what was given back on its last delivery until somebody asks for more", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      yield* h.storeMany(4)
+      const close = (messages: number) =>
+        Effect.gen(function*() {
+          const opened = yield* h.read({ consumer: { maxDeliver: 1 }, queue: Queue.suspend({ messages }) })
+          yield* h.take(opened, 2)
+          yield* opened.close
+          yield* h.advance("10 millis")
+          return (yield* h.info()).ackPending
+        })
+      // A full reader has nothing on its way; what one that is not full has asked for is still there when it has gone.
+      assert.strictEqual(yield* close(2), 2)
+      assert.strictEqual(yield* close(8), 0)
+    }))
+
+  test("of a reader that was refused is not left behind", (h) =>
+    Effect.gen(function*() {
+      yield* h.create({ retention: "interest" })
+      const source: Source = { _tag: "ephemeral", stream: h.stream, filters: [], start: { _tag: "all" } }
+      assert.strictEqual((yield* h.reason(h.open(source, { ack: { _tag: "upTo" } })))._tag, "Invalid")
+      yield* h.storeMany(1)
+      assert.strictEqual((yield* h.streamInfo()).messages, 0)
+    }))
+})
+
+describe("a reader", () => {
+  test("that is full learns of the end of its consumer with its next verdict", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      yield* h.storeMany(2)
+      yield* h.admin.createConsumer(h.stream, Topology.consumer("c"))
+      const opened = yield* h.open(bound(h), { queue: Queue.suspend({ messages: 1 }) })
+      const [first] = yield* h.take(opened, 1)
+      yield* h.admin.deleteConsumer(h.stream, "c")
+      yield* h.nothing(opened, "1 second")
+      yield* h.settle(opened, [first!], Settlement.ack)
+      assert.strictEqual((yield* h.reason(opened.inlet.take(1)))._tag, "ConsumerNotFound")
+    }))
+
+  test("that is full of what was acknowledged on enqueue asks for more as soon as it takes", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      yield* h.storeMany(4)
+      const opened = yield* h.read({ queue: Queue.suspend({ messages: 2 }), ack: { _tag: "onEnqueue" } })
+      for (let turn = 0; turn < 10; turn++) {
+        yield* h.advance("1 millis")
+      }
+      assert.strictEqual(opened.inlet.ledger().delivered, 2)
+      yield* h.take(opened, 2)
+      for (let turn = 0; turn < 10; turn++) {
+        yield* h.advance("1 millis")
+      }
+      // Not at the next tick of the intake, a quarter of a second later.
+      assert.strictEqual(opened.inlet.ledger().delivered, 4)
+    }))
+})
