@@ -104,9 +104,8 @@ export class Reading implements Port, Puller {
     this.#troubles.endPause()
     if (this.#isGone) {
       this.#replace()
-    } else {
-      this.#intake.connected()
     }
+    this.#intake.connected()
   }
 
   readonly down = (): void => {
@@ -260,7 +259,7 @@ export class Reading implements Port, Puller {
     }
     this.#consumer = made.success
     this.#consumer.pullers.add(this)
-    this.#intake.connected()
+    this.#intake.replaced()
   }
 
   #replaceLater(until: number): void {
