@@ -68,7 +68,7 @@ export class Holdings {
   /** Takes a delivery in: one step with the ack on enqueue, and with settling what it displaces (I2). */
   admit(delivery: Delivery, token: string): void {
     this.#admit(delivery, token)
-    if (this.unseen?.saw(delivery.streamSequence) === true) {
+    if (this.unseen?.saw(delivery.streamSequence, this.now()) === true) {
       this.#growPrefix()
     }
     if (this.table.counted > this.#options.flow.queue.messages) {
@@ -114,6 +114,9 @@ export class Holdings {
     entry.settlement = settlement
     if (!entry.ackedEarly) {
       this.table.move(entry, "settled", this.now())
+      if (entry.stale) {
+        this.table.uncount(entry)
+      }
     }
     this.verdicts.post(entry)
   }
@@ -156,16 +159,40 @@ export class Holdings {
    * gone from the stream, and must not keep a prefix from growing.
    */
   releaseDue(now: number): void {
+    if (this.unseen?.givesUp(now) === true) {
+      this.#growPrefix()
+    }
     for (const entry of this.table.entries.values()) {
-      if (entry.phase !== "returning" || now < entry.since) {
+      const isMissed = entry.phase === "settled" && entry.stale
+      if ((entry.phase !== "returning" && !isMissed) || now < entry.since) {
         continue
       }
-      if (entry.counted) {
+      if (entry.counted && !isMissed) {
         this.#awaitReturn(entry, now)
       } else if (now - entry.since >= Math.max(GONE_MIN_MS, 2 * this.#options.leaseMs)) {
         this.table.delete(entry)
         this.#growPrefix()
       }
+    }
+  }
+
+  /**
+   * The consumer was made anew. Under `upTo` an old token is worse than none: what it acknowledges there has not even been
+   * delivered. What is done up to where the new one begins is done; all else waits until it delivers it again.
+   */
+  replaced(): void {
+    if (this.unseen === undefined) {
+      return
+    }
+    this.verdicts.reset()
+    this.table.ended.forgetTokens()
+    const done = this.table.prefix()
+    for (const entry of done) {
+      this.#finished(entry, entry.settlement as Settlement.Settlement, this.now())
+    }
+    for (const entry of this.table.entries.values()) {
+      entry.stale = true
+      entry.batch = 0
     }
   }
 
@@ -254,6 +281,7 @@ export class Holdings {
       this.counts.swallowed++
       entry.token = token
       entry.consumerSequence = delivery.consumerSequence
+      entry.stale = false
       entry.leasedAt = now
       if (entry.ackedEarly) {
         this.decide(entry, Settlement.ack)

@@ -74,6 +74,8 @@ export class Intake {
   readonly #credit: Credit
   readonly #absentWithinMs: number
   #connected = false
+  /** The consumer is another one than when this was last connected. */
+  #replaced = false
   #stopped = false
 
   constructor(options: Options, clock: Clock.Clock) {
@@ -121,7 +123,11 @@ export class Intake {
     const { leases, table, unseen, verdicts } = this.holdings
     const now = this.holdings.now()
     this.#connected = true
-    unseen?.connected()
+    unseen?.connected(now)
+    if (this.#replaced) {
+      this.#replaced = false
+      this.holdings.replaced()
+    }
     this.#credit.void()
     table.reconnected(now)
     leases.renewAll(now)
@@ -138,6 +144,7 @@ export class Intake {
 
   /** The consumer was made anew: like a new connection, it knows nothing of what was asked and said before. */
   replaced(): void {
+    this.#replaced = true
     if (this.#connected) {
       this.connected()
     }

@@ -255,7 +255,7 @@ export class Reading implements Port, Puller {
       return
     }
     this.#consumer = made.success
-    this.#intake.connected()
+    this.#intake.replaced()
   }
 
   #replaceLater(until: number): void {
