@@ -33,6 +33,8 @@ export class Holdings {
   highest = 0
   /** What still arrives goes back at once. */
   closing = false
+  /** Up to here everything was answered when the broker last said so, by whomever. */
+  #answered = Number.POSITIVE_INFINITY
   readonly #options: Options
   readonly #clock: Clock.Clock
 
@@ -78,6 +80,8 @@ export class Holdings {
 
   /** The broker has said how the consumer stands. */
   learned(standing: Standing): void {
+    // Before 2.11 a server reports no ack floor for a consumer of which nothing is unanswered.
+    this.#answered = standing.ackPending === 0 ? standing.delivered : standing.ackFloor
     if (this.unseen?.learned(standing, this.table.entries.keys()) === true) {
       this.#growPrefix()
     }
@@ -200,14 +204,18 @@ export class Holdings {
   reset(): void {
     this.counts.lost += this.#held
     this.highest = 0
+    this.#answered = Number.POSITIVE_INFINITY
     this.table.reset()
     this.queue.clear()
     this.verdicts.reset()
   }
 
-  /** Where a consumer that has to be made anew must begin: at the lowest message that is not settled. */
+  /**
+   * Where a consumer that has to be made anew must begin: at the lowest message that is not settled, here or, as far as is
+   * known, elsewhere. What others hold, and what nobody holds any more, is known only to the consumer that is gone.
+   */
   resumeAt(): number {
-    let lowest = this.highest + 1
+    let lowest = Math.min(this.highest, this.#answered) + 1
     for (const entry of this.table.entries.values()) {
       if (entry.settlement === undefined || entry.settlement._tag === "Nak") {
         lowest = Math.min(lowest, entry.delivery.streamSequence)

@@ -168,6 +168,17 @@ describe("found by the simulation", () => {
       assert.deepStrictEqual(port.written, ["2.1 Ack"])
     }))
 
+  it.effect("a consumer made anew began behind what another reader had handed back", () =>
+    Effect.gen(function*() {
+      const { arrive, intake, port } = yield* setup({ standing: { ackFloor: 0, ackPending: 3, delivered: 3 } })
+      arrive(delivery(3))
+      assert.strictEqual(intake.resumeAt(), 1)
+      // The broker is asked again, now and then.
+      port.standing = { ackFloor: 2, ackPending: 1, delivered: 3 }
+      yield* pass("5 seconds")
+      assert.strictEqual(intake.resumeAt(), 3)
+    }))
+
   it.effect("what an ordered reader could not give up counted as kept, and was never seen again", () =>
     Effect.gen(function*() {
       yield* send(["a", 1])
