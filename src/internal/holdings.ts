@@ -74,7 +74,7 @@ export class Holdings {
       this.#growPrefix()
     }
     if (this.table.counted > this.#options.flow.queue.messages) {
-      this.unseen?.overfull(delivery.streamSequence, this.now())
+      this.unseen?.overfull(delivery.deliveryCount, this.now())
     }
   }
 
@@ -87,10 +87,18 @@ export class Holdings {
     }
   }
 
-  /** Whether room is taken up by what is done already, and waits for what is not here yet. */
+  /** Whether room is taken up by what is done already, and waits for what is not here, or not here again. */
   get hasSpare(): boolean {
-    return this.unseen?.isSpare(this.now()) === true
-      && this.queue.size + this.table.running < this.#options.flow.queue.messages
+    const { queue, table, unseen } = this
+    if (unseen?.isSpare(this.now()) !== true || queue.size + table.running >= this.#options.flow.queue.messages) {
+      return false
+    }
+    for (const { counted, phase } of unseen.waits ? [] : table.entries.values()) {
+      if (phase === "returning" && !counted) {
+        return true
+      }
+    }
+    return unseen.waits
   }
 
   /** Up to `max` deliveries for the reader. One whose lease ran out is not among them: it belongs to somebody else. */
