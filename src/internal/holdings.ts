@@ -33,6 +33,8 @@ export class Holdings {
   highest = 0
   /** What still arrives goes back at once. */
   closing = false
+  /** Up to here everything was answered when the broker last said so, by whomever. */
+  #answered = Number.POSITIVE_INFINITY
   readonly #options: Options
   readonly #clock: Clock.Clock
 
@@ -72,21 +74,31 @@ export class Holdings {
       this.#growPrefix()
     }
     if (this.table.counted > this.#options.flow.queue.messages) {
-      this.unseen?.overfull(delivery.streamSequence, this.now())
+      this.unseen?.overfull(delivery.deliveryCount, this.now())
     }
   }
 
   /** The broker has said how the consumer stands. */
   learned(standing: Standing): void {
+    // Before 2.11 a server reports no ack floor for a consumer of which nothing is unanswered.
+    this.#answered = standing.ackPending === 0 ? standing.delivered : standing.ackFloor
     if (this.unseen?.learned(standing, this.table.entries.keys()) === true) {
       this.#growPrefix()
     }
   }
 
-  /** Whether room is taken up by what is done already, and waits for what is not here yet. */
+  /** Whether room is taken up by what is done already, and waits for what is not here, or not here again. */
   get hasSpare(): boolean {
-    return this.unseen?.isSpare(this.now()) === true
-      && this.queue.size + this.table.running < this.#options.flow.queue.messages
+    const { queue, table, unseen } = this
+    if (unseen?.isSpare(this.now()) !== true || queue.size + table.running >= this.#options.flow.queue.messages) {
+      return false
+    }
+    for (const { counted, phase } of unseen.waits ? [] : table.entries.values()) {
+      if (phase === "returning" && !counted) {
+        return true
+      }
+    }
+    return unseen.waits
   }
 
   /** Up to `max` deliveries for the reader. One whose lease ran out is not among them: it belongs to somebody else. */
@@ -200,14 +212,18 @@ export class Holdings {
   reset(): void {
     this.counts.lost += this.#held
     this.highest = 0
+    this.#answered = Number.POSITIVE_INFINITY
     this.table.reset()
     this.queue.clear()
     this.verdicts.reset()
   }
 
-  /** Where a consumer that has to be made anew must begin: at the lowest message that is not settled. */
+  /**
+   * Where a consumer that has to be made anew must begin: at the lowest message that is not settled, here or, as far as is
+   * known, elsewhere. What others hold, and what nobody holds any more, is known only to the consumer that is gone.
+   */
   resumeAt(): number {
-    let lowest = this.highest + 1
+    let lowest = Math.min(this.highest, this.#answered) + 1
     for (const entry of this.table.entries.values()) {
       if (entry.settlement === undefined || entry.settlement._tag === "Nak") {
         lowest = Math.min(lowest, entry.delivery.streamSequence)

@@ -88,12 +88,12 @@ export class Unseen {
    * room to come. The broker prefers what it delivers again. Where it sends something new instead, none was due.
    */
   isSpare(now: number): boolean {
-    return this.waits && this.#standing !== undefined && now >= this.#spareAt
+    return now >= this.#spareAt
   }
 
   /** More is held than fits. */
-  overfull(sequence: number, now: number): void {
-    if (this.#standing !== undefined && sequence > this.#standing.delivered) {
+  overfull(deliveryCount: number, now: number): void {
+    if (deliveryCount === 1) {
       this.#spareAt = now + this.#leaseMs
     }
   }

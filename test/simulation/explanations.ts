@@ -41,7 +41,7 @@ export const wasAway = (
 /** Whether the consumer was another one by then: a new one delivers what the old one knew to be done. */
 export const wasReplaced = ({ events }: History, group: Group, last: Began, next: Began): boolean =>
   events.some((event) =>
-    event.at >= last.at && event.at <= next.at && (
+    event.at >= Math.min(last.takenAt, next.takenAt) && event.at <= next.at && (
       (event._tag === "happened" && event.what === "deleteConsumer" && event.group === group.name)
       || (event._tag === "happened" && event.what === "restart" && group.source !== "durable")
       || (event._tag === "opened" && event.group === group.name && group.source !== "durable")

@@ -154,6 +154,25 @@ describe("found by the simulation", () => {
       assert.strictEqual(intake.inlet.ledger().swallowed, 1)
     }))
 
+  it.effect("upTo: more was held than fits, and what had been given back had no room to come", () =>
+    Effect.gen(function*() {
+      const queue = Queue.suspend({ messages: 2 })
+      const standing = { ackFloor: 0, ackPending: 1, delivered: 1 }
+      const { arrive, confirmAll, port, settle, take } = yield* setup({ ack: { _tag: "upTo" }, queue, standing })
+      arrive(...many(2, 3))
+      yield* settle(yield* take(2))
+      yield* pass("1 second")
+      arrive(delivery(1, { count: 2 }))
+      yield* settle(yield* take(1), Settlement.nak("1 second"))
+      yield* pass("500 millis")
+      arrive(delivery(4))
+      yield* settle(yield* take(1))
+      confirmAll()
+      port.pulls.splice(0)
+      yield* pass("10 seconds")
+      assert.deepStrictEqual(port.pulls.map(([messages]) => messages), [1])
+    }))
+
   it.effect("upTo: what a server counts as unanswered, and has deleted, kept everything else waiting for ever", () =>
     Effect.gen(function*() {
       const standing = { ackFloor: 0, ackPending: 1, delivered: 1 }
@@ -166,6 +185,17 @@ describe("found by the simulation", () => {
       yield* pass("2 seconds")
       turn()
       assert.deepStrictEqual(port.written, ["2.1 Ack"])
+    }))
+
+  it.effect("a consumer made anew began behind what another reader had handed back", () =>
+    Effect.gen(function*() {
+      const { arrive, intake, port } = yield* setup({ standing: { ackFloor: 0, ackPending: 3, delivered: 3 } })
+      arrive(delivery(3))
+      assert.strictEqual(intake.resumeAt(), 1)
+      // The broker is asked again, now and then.
+      port.standing = { ackFloor: 2, ackPending: 1, delivered: 3 }
+      yield* pass("5 seconds")
+      assert.strictEqual(intake.resumeAt(), 3)
     }))
 
   it.effect("what an ordered reader could not give up counted as kept, and was never seen again", () =>

@@ -60,11 +60,11 @@ const openOf = Effect.fnUntraced(function*(recorder: Recorder, group: Group) {
     if (found.value.pending > 0 || unanswered > 0) {
       lines.push(`${group.name}: ${found.value.pending} to deliver, ${unanswered} unanswered`)
     }
-  } else if (group.queue.strategy === "suspend") {
+  } else {
     const done = recorder.done(group)
     const all = yield* Memory.Broker.use(stored.all)
     const left = all.filter(({ sequence }) => !done.has(sequence)).length
-    if (left > 0) {
+    if (left > recorder.displaced(group)) {
       lines.push(`${group.name} has not seen ${left}`)
     }
   }

@@ -60,6 +60,11 @@ export class Recorder {
     )
   }
 
+  /** How many the strategy of a group's queue has displaced. */
+  displaced(group: Group): number {
+    return this.inlets.reduce((sum, one) => one.group === group ? sum + one.inlet.ledger().displaced : sum, 0)
+  }
+
   began({ group, replica }: Who, delivery: Delivery, job: { readonly id: string; readonly key: string }): number {
     const call = ++this.#calls
     this.running++
