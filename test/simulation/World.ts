@@ -25,6 +25,8 @@ const STEP_MS = 250
 const PROGRESS_WITHIN_MS = 240_000
 const QUIET_MS = 4_000
 const END_WITHIN_MS = 60_000
+/** No longer than a publisher tries: one that tries longer is stored twice. */
+const settings = { subjects: ["sim.>"], duplicateWindow: publishing.BUDGET_MS } as const
 
 export const run = (scenario: Scenario): Effect.Effect<History> =>
   Effect.scoped(Effect.suspend(() => world(scenario))).pipe(
@@ -52,7 +54,7 @@ const world = Effect.fnUntraced(function*(scenario: Scenario) {
   const broker = yield* Memory.Broker
   const faults = yield* Faulty.Faults
   const { transport } = yield* broker.connect
-  yield* Effect.orDie(admin(transport).createStream(Topology.stream(STREAM, { subjects: ["sim.>"] })))
+  yield* Effect.orDie(admin(transport).createStream(Topology.stream(STREAM, settings)))
 
   const publishers = yield* Effect.forEach(
     scenario.publishers,

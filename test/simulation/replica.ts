@@ -19,7 +19,7 @@ const Job = Schema.Struct({ id: Schema.String, key: Schema.String, n: Schema.Num
 type Job = typeof Job.Type
 
 export const keyed = Topic.make("sim.{place}", { schema: Job, key: (job) => job.key, id: (job) => job.id })
-const unkeyed = Topic.make("sim.{place}", { schema: Job })
+export const unkeyed = Topic.make("sim.{place}", { schema: Job })
 
 export const STREAM = "SIM"
 

@@ -38,7 +38,8 @@ export interface Sending {
 
 export interface Message {
   readonly id: string
-  readonly subject: string
+  /** The last token of its subject. */
+  readonly place: string
   readonly key: string
   readonly n: number
   readonly decodable: boolean
@@ -127,7 +128,7 @@ const publisher = (dice: Dice, name: string): ReadonlyArray<Sending> => {
       n++
       return {
         id: `${name}.${n}`,
-        subject: `sim.${dice.pick(["a", "b", "c"])}`,
+        place: dice.pick(["a", "b", "c"]),
         key: `k${dice.int(1, keys)}`,
         n,
         decodable: !dice.chance(0.03)

@@ -69,7 +69,9 @@ const group: Group = {
   policy: { _tag: "onProcess" },
   keyed: true,
   batch: 0,
-  ackWaitMs: 1_000
+  ackWaitMs: 1_000,
+  maxAttempts: 1,
+  giveUpFails: 0
 }
 
 const ledger: Ledger = {
@@ -89,8 +91,8 @@ const ledger: Ledger = {
 
 const who = { group: "g0", replica: 0 }
 
-const call = (at: number, call: number, sequence: number): ReadonlyArray<Event> => [
-  { _tag: "began", at, ...who, call, sequence, delivery: 1, id: `p.${sequence}`, key: "k" },
+const call = (at: number, call: number, sequence: number, delivery = 1): ReadonlyArray<Event> => [
+  { _tag: "began", at, ...who, call, sequence, delivery, id: `p.${sequence}`, key: "k" },
   { _tag: "ended", at: at + 1, call, outcome: "ok" },
   { _tag: "verdict", at: at + 1, ...who, sequence, verdict: "Ack" }
 ]
@@ -117,7 +119,12 @@ const good: History = {
 const broken: Readonly<Record<string, History>> = {
   accounting: { ...good, closings: [{ ...who, ledger: { ...ledger, finished: 1 }, held: 0 }] },
   ackedAfterwards: { ...good, events: events.filter((event) => event._tag !== "ended") },
+  attempts: {
+    ...good,
+    events: events.map((event) => event._tag === "ended" && event.call === 2 ? { ...event, outcome: "failed" } : event)
+  },
   bounds: { ...good, events: [...events, { _tag: "bound", at: 5, group: "g0", what: "it holds 3 of 2" }] },
+  leases: { ...good, events: [...events, ...call(10, 3, 1, 2), ...call(12, 4, 1, 1)] },
   liveness: { ...good, stuck: ["g0 holds 1"] },
   noLoss: { ...good, events: events.filter((event) => !("call" in event && event.call === 2)) },
   nothingInvented: { ...good, stored: good.stored.slice(0, 1) },

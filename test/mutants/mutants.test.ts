@@ -1,0 +1,103 @@
+/** That the mutants are still mutants, that the matrix is about them, and that what it rests on can fail. */
+import { assert, describe, it } from "@effect/vitest"
+import { existsSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { mutants } from "./catalogue.ts"
+import { detect, type Finding } from "./detectors.ts"
+import { markdown, problem, type Row } from "./matrix.ts"
+import { type Mutant, mutate, root, sourceOf } from "./Mutant.ts"
+
+const limits = { seeds: 1, limitMs: 60_000 }
+
+describe("the mutants", () => {
+  it("are many, each with a name of its own and a file that exists", () => {
+    assert.isAtLeast(mutants.length, 20)
+    assert.strictEqual(new Set(mutants.map(({ name }) => name)).size, mutants.length)
+    for (const { breaks, file, name } of mutants) {
+      assert.match(name, /^[a-z]+(-[a-z]+)+$/)
+      assert.isTrue(existsSync(join(root, file)), file)
+      assert.notMatch(breaks, /\.$/)
+    }
+  })
+
+  it("still fit the sources", () => {
+    for (const mutant of mutants) {
+      const source = sourceOf(mutant)
+      assert.notStrictEqual(mutate(mutant, source), source)
+    }
+  })
+
+  it("cannot rot: one whose text is gone, or there twice, or that changes nothing, fails by its name", () => {
+    const mutant: Mutant = { ...mutants[0]!, name: "some-name", find: "a + b", replace: "a - b" }
+    assert.strictEqual(mutate(mutant, "f(a + b)"), "f(a - b)")
+    for (const source of ["f(a * b)", "f(a + b, a + b)"]) {
+      assert.throws(() => mutate(mutant, source), /some-name.*not once/)
+    }
+    assert.throws(() => mutate({ ...mutant, replace: "a + b" }, "f(a + b)"), /changes nothing/)
+  })
+})
+
+describe("the matrix", () => {
+  const text = readFileSync(join(root, "test/mutants/MATRIX.md"), "utf8")
+  const rows = text.split("\n").filter((line) => line.startsWith("| ")).map((line) => line.slice(2, -2).split(" | "))
+  const found = rows.filter((row) => row.length === 5).slice(2)
+  const broken = rows.filter((row) => row.length === 3).slice(2)
+
+  it("lists exactly the mutants that there are; `npm run mutants -- --write` writes it anew", () => {
+    assert.deepStrictEqual(found.map(([name, file]) => [name, file]), mutants.map(({ file, name }) => [name, file]))
+    assert.deepStrictEqual(broken, mutants.map(({ against, breaks, name }) => [name, against, breaks]))
+  })
+
+  it("has each of them caught, in a minute", () => {
+    for (const [name, , suite, simulation, time] of found) {
+      assert.isTrue([suite, simulation].some((by) => /^[^(–]/.test(by ?? "")), `${name} was not caught`)
+      assert.isAtMost(Number.parseFloat(time!), 60)
+    }
+    assert.include(text, `\n${mutants.length} mutants, ${mutants.length} caught.\n`)
+  })
+})
+
+describe("a detector", () => {
+  it("says which behaviour fails, and with nothing broken that none does", async () => {
+    const name = "max-ack-pending-plus-one"
+    const [caught, right] = [await detect("suite", name, limits), await detect("suite", undefined, limits)]
+    assert.strictEqual(caught.verdict, "caught")
+    assert.include(caught.by, "keeps to the consumer's own limit")
+    assert.strictEqual(right.verdict, "survived", right.by)
+  }, 60_000)
+
+  it("does not pass judgement on what it does not load", async () => {
+    assert.strictEqual((await detect("suite", "lanes-mix-keys", limits)).verdict, "unseen")
+  }, 60_000)
+
+  it("says so when it did not run", async () => {
+    assert.strictEqual((await detect("simulation", "no-such-mutant", limits)).verdict, "broken")
+    assert.strictEqual((await detect("suite", "no-such-mutant", limits)).verdict, "broken")
+  }, 60_000)
+
+  it("kills what hangs", async () => {
+    const { by, verdict } = await detect("simulation", undefined, { seeds: 1_000_000, limitMs: 3_000 })
+    // It was about to go on, so it is too slow, and not caught at anything.
+    assert.strictEqual(verdict, by.includes("hung") ? "caught" : "broken", by)
+  }, 60_000)
+})
+
+describe("a row", () => {
+  const finding = (verdict: Finding["verdict"]): Finding => ({ verdict, by: "…", ms: 1 })
+  const row = (suite: Finding["verdict"], simulation: Finding["verdict"], ms = 1): Row => ({
+    mutant: mutants[0]!,
+    findings: { suite: finding(suite), simulation: finding(simulation) },
+    ms
+  })
+
+  it("passes only if one of the two caught it, in time, and both ran", () => {
+    assert.isUndefined(problem(row("caught", "survived")))
+    assert.isUndefined(problem(row("unseen", "caught")))
+    assert.strictEqual(problem(row("survived", "survived")), "SURVIVED")
+    assert.strictEqual(problem(row("unseen", "survived")), "SURVIVED")
+    assert.strictEqual(problem(row("unseen", "unseen")), "nobody loads it")
+    assert.include(problem(row("caught", "broken")) ?? "", "did not run")
+    assert.include(problem(row("caught", "caught", 61_000)) ?? "", "took")
+    assert.include(markdown([row("survived", "survived")], 1), "\n1 mutants, 0 caught.\n")
+  })
+})
