@@ -9,7 +9,7 @@ import * as Reader from "../../src/Reader.ts"
 import * as Settlement from "../../src/Settlement.ts"
 import { Transport } from "../../src/Transport.ts"
 import { delivery, many, setup } from "../support/played.ts"
-import { consumer, options, pass, send, setUp, start, unkeyed, withMemory } from "../support/reading.ts"
+import { consumer, keyed, options, pass, send, setUp, start, unkeyed, withMemory } from "../support/reading.ts"
 import { createStream, durable, numbered, open, publish } from "../support/transport.ts"
 
 describe("found by the simulation", () => {
@@ -159,4 +159,23 @@ describe("found by the simulation", () => {
       assert.deepStrictEqual([failed, retried], [1, 0])
       yield* reader.interrupt
     }).pipe((effect) => withMemory(Effect.andThen(setUp, effect).pipe(Effect.provide(AckPolicy.onEnqueue)))))
+
+  it.effect("while draining, what follows a failed message of its key went back before it, and was worked off first", () =>
+    Effect.gen(function*() {
+      yield* setUp
+      yield* send(["a", 1], ["a", 2], ["a", 3])
+      const seen: Array<number> = []
+      const first = yield* start(
+        Reader.handle(keyed, options, () => Effect.andThen(Effect.sleep(1_000), Effect.fail("no")))
+      )
+      yield* pass(500)
+      // The second and the third wait in the lane of the first.
+      yield* first.drain
+      yield* pass(600)
+      yield* Fiber.join(first.fiber)
+      const second = yield* start(Reader.handle(keyed, options, (job) => Effect.sync(() => void seen.push(job.n))))
+      yield* pass(500)
+      assert.deepStrictEqual(seen, [1, 2, 3])
+      yield* second.interrupt
+    }).pipe(Effect.provide(AckPolicy.onProcess), withMemory))
 })
