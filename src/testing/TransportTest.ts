@@ -45,15 +45,7 @@ export interface Options {
   readonly timeoutMs?: number
 }
 
-export type {
-  /**
-   * A transport, and the means to cut it off from its broker and to let it back.
-   *
-   * @category models
-   * @since 0.1.0
-   */
-  Breakable
-} from "./breaking.ts"
+export type { Breakable } from "./breaking.ts"
 
 const groups: ReadonlyArray<readonly [string, ReadonlyArray<Behaviour>]> = [
   ["publishing", publishing],

@@ -11,7 +11,12 @@ import type { Transport } from "../Transport.ts"
 import type { TransportError } from "../TransportError.ts"
 import { type Harness, numbers, type Opened, texts } from "./harness.ts"
 
-/** A transport, and the means to cut it off from its broker and to let it back. */
+/**
+ * A transport, and the means to cut it off from its broker and to let it back.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Breakable {
   readonly transport: Transport["Service"]
   readonly disconnect: Effect.Effect<void>
