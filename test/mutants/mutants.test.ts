@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { mutants } from "./catalogue.ts"
-import { detect, type Finding } from "./detectors.ts"
+import { detect, type Finding, ofSimulation, type Run } from "./detectors.ts"
 import { markdown, problem, type Row } from "./matrix.ts"
 import { type Mutant, mutate, root, sourceOf } from "./Mutant.ts"
 
@@ -75,11 +75,43 @@ describe("a detector", () => {
     assert.strictEqual((await detect("suite", "no-such-mutant", limits)).verdict, "broken")
   }, 60_000)
 
-  it("kills what hangs", async () => {
+  it("ends what does not end by itself", async () => {
     const { by, verdict } = await detect("simulation", undefined, { seeds: 1_000_000, limitMs: 3_000 })
-    // It was about to go on, so it is too slow, and not caught at anything.
-    assert.strictEqual(verdict, by.includes("hung") ? "caught" : "broken", by)
+    assert.strictEqual(verdict, "caught")
+    assert.match(by, /^hung: came to seed \d+ in 3/)
   }, 60_000)
+})
+
+describe("what the simulation says", () => {
+  const began = (seed: number) => ({ _tag: "began", seed })
+  const ended = (seed: number, ...wrong: ReadonlyArray<string>) => ({ _tag: "ended", seed, wrong })
+  const found = (lines: ReadonlyArray<object>, killed?: Run["killed"], said = "") => {
+    const output = [{ _tag: "loaded" }, ...lines].map((line) => JSON.stringify(line)).join("\n")
+    const { by, verdict } = ofSimulation({ output: `${output}\n${said}`, killed, ms: 50_000 }, 100)
+    return `${verdict} ${by}`
+  }
+
+  it("is what a seed finds wrong", () => {
+    assert.strictEqual(
+      found([began(1), ended(1), began(2), ended(2, "C1: lost", "C2: more")]),
+      "caught seed 2: C1: lost"
+    )
+    assert.strictEqual(found([began(1), ended(1)]), "survived 1 seeds pass")
+  })
+
+  it("is a hang where nothing more is heard, or where it is far behind; not where it is a little slow", () => {
+    assert.strictEqual(found([began(1), ended(1), began(2)], "silent"), "caught seed 2: hung")
+    assert.strictEqual(found([ended(10), began(11)], "late"), "caught hung: came to seed 11 in 50.0 s")
+    assert.strictEqual(found([ended(90), began(91)], "late"), "broken came to seed 91 in 50.0 s")
+  })
+
+  it("is nothing where the process died of something else", () => {
+    assert.strictEqual(
+      found([began(1)], undefined, "out of memory"),
+      "broken seed 1 took the process down: out of memory"
+    )
+    assert.strictEqual(found([], undefined, "no such file"), "broken no such file")
+  })
 })
 
 describe("a row", () => {
