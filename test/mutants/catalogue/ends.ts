@@ -23,16 +23,6 @@ const handling: ReadonlyArray<Mutant> = [
       item.retries++`
   },
   {
-    name: "drain-leaves-what-follows",
-    breaks: "while draining, what comes after a message that went back is worked off before it",
-    against: "I9",
-    file: "src/internal/reader/handling.ts",
-    find: `        this.#session.bar(item)
-        return Effect.andThen(this.#outcomes.settle(item, Settlement.nak()), next)`,
-    replace: `        return Effect.andThen(this.#outcomes.settle(item, Settlement.nak()), next)`,
-    seed: 703
-  },
-  {
     name: "attempts-forget-deliveries",
     breaks: "attempts are counted from one after each redelivery, so a message is never given up",
     against: "I4",

@@ -42,16 +42,9 @@ const waitsForRetries = ({ giveUpFails, queue }: Group): boolean => giveUpFails 
 const givenUpBy = ({ events }: History, group: string): ReadonlySet<number> =>
   new Set(events.flatMap((event) => event._tag === "givenUp" && event.group === group ? [event.sequence] : []))
 
-/** Where order is promised: nothing on the way may turn it round, and nobody else takes part at the same time. */
-const isPromised = ({ events, faults }: History, group: Group): boolean => {
-  const [only, ...others] = group.replicas
-  // A reader that drains leaves its keys to the next one in their order; one that is interrupted does not.
-  const isLeft = only?.until !== undefined
-  const turns: ReadonlyArray<string> = isLeft ? ["reorder", "endTake", ...VERDICTS] : ["reorder", "endTake"]
-  return group.keyed && group.batch === 0 && others.length === 0 && only?.until?.how !== "interrupt" && retries(group)
-    && !events.some((event) => event._tag === "cut" && event.group === group.name)
-    && !faults.some(({ kind, what }) => turns.includes(kind) && what.split(" ")[1] === group.name)
-}
-
-/** What keeps a message that was handed back away for longer than those behind it. */
-const VERDICTS = ["loseVerdict", "repeatDelivery", "lateVerdict"]
+/** Where order is promised: nothing on the way may turn it round, and nobody else takes part. */
+const isPromised = ({ closings, events, faults }: History, group: Group): boolean =>
+  group.keyed && group.batch === 0 && closings.filter((closing) => closing.group === group.name).length === 1
+  && retries(group)
+  && !events.some((event) => event._tag === "cut" && event.group === group.name)
+  && !faults.some(({ kind, what }) => (kind === "reorder" || kind === "endTake") && what.split(" ")[1] === group.name)
