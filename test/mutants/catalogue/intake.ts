@@ -169,7 +169,7 @@ const holding: ReadonlyArray<Mutant> = [
     breaks: "under upTo one ack covers a message that was given back and has not come again",
     against: "I4",
     file: "src/internal/inflight.ts",
-    find: `if (entry.phase !== "settled" && entry.delivery.streamSequence < open) {`,
+    find: `if (!isDone(entry) && entry.delivery.streamSequence < open) {`,
     replace: `if ((entry.phase === "queued" || entry.phase === "running") && entry.delivery.streamSequence < open) {`
   },
   {

@@ -10,7 +10,7 @@ export const attempts: Check = (history) => {
     const [givenUp, tried] = [whenGivenUp(history, group.name), new Map<string, number>()]
     for (const call of begun(history, group.name)) {
       // One delivery is tried again in place, and the next one goes on counting.
-      const delivery = `${call.replica} ${call.sequence} ${call.delivery}`
+      const delivery = `${call.replica} ${call.sequence} ${call.delivery} ${call.takenAt}`
       const attempt = call.delivery + (tried.get(delivery) ?? 0)
       tried.set(delivery, attempt - call.delivery + 1)
       const end = how.get(call.call)
@@ -28,8 +28,8 @@ export const attempts: Check = (history) => {
   return wrong
 }
 
-/** Where giving up can fail, a message is kept; and a batch fails as a whole. */
-const isCounted = ({ batch, giveUpFails }: Group): boolean => batch === 0 && giveUpFails === 0
+/** Where giving up can fail, a message is kept; a batch fails as a whole, and a stream's user counts. */
+const isCounted = ({ giveUpFails, how }: Group): boolean => how === "each" && giveUpFails === 0
 
 const nameOf = ({ replica, sequence }: Pick<Began, "replica" | "sequence">, at: number) =>
   `${replica} ${sequence} ${at}`
