@@ -52,14 +52,9 @@ export const wasReplaced = ({ events }: History, group: Group, last: Began, next
  * Whether the broker was away for so long, before this call, that a lease that was renewed before must have run out.
  * Renewals have no answer, so a reader cannot know.
  */
-export const lostLease = (history: History, group: Group, call: Began): boolean =>
-  wasAwayFor(history, group, call, (group.ackWaitMs * 2) / 3)
-
-/** As `lostLease`, where it may have run out: of three renewals in the time of a lease, two went nowhere. */
-export const mayHaveLostLease = (history: History, group: Group, call: Began): boolean =>
-  wasAwayFor(history, group, call, group.ackWaitMs / 3)
-
-const wasAwayFor = (history: History, { name }: Group, { at, sequence }: Began, millis: number): boolean => {
+export const lostLease = (history: History, group: Group, { at, sequence }: Began): boolean => {
   const stored = written(history).get(sequence)?.at ?? 0
-  return spans(history, name).some(([from, to]) => from >= stored && from <= at && to - from >= millis)
+  return spans(history, group.name).some(([from, to]) =>
+    from >= stored && from <= at && to - from >= (group.ackWaitMs * 2) / 3
+  )
 }
