@@ -54,6 +54,7 @@ const world = Effect.fnUntraced(function*(scenario: Scenario) {
   const recorder = new Recorder(() => clock.currentTimeMillisUnsafe())
   const broker = yield* Memory.Broker
   const faults = yield* Faulty.Faults
+  yield* Effect.forkScoped(recorder.listen(broker, scenario.groups), { startImmediately: true })
   yield* Effect.orDie(broker.topology.createStream(Topology.stream(STREAM, { ...settings, ...scenario.limits })))
 
   const publishers = yield* Effect.forEach(

@@ -37,7 +37,7 @@ const ledger: Ledger = {
 const who = { group: "g0", replica: 0 }
 
 const call = (at: number, call: number, sequence: number, delivery = 1): ReadonlyArray<Event> => [
-  { _tag: "began", at, ...who, call, sequence, delivery, id: `p.${sequence}`, key: "k", takenAt: at },
+  { _tag: "began", at, ...who, call, sequence, delivery, id: `p.${sequence}`, key: "k", givenAt: at, takenAt: at },
   { _tag: "ended", at: at + 1, call, outcome: "ok" },
   { _tag: "verdict", at: at + 1, ...who, sequence, verdict: "Ack" }
 ]

@@ -154,6 +154,19 @@ describe("found by the simulation", () => {
       assert.strictEqual(intake.inlet.ledger().swallowed, 1)
     }))
 
+  it.effect("upTo: what was done when its consumer was deleted was acknowledged to the new one by its old address", () =>
+    Effect.gen(function*() {
+      const { arrive, intake, port, settle, take, turn } = yield* setup({ ack: { _tag: "upTo" } })
+      arrive(...many(1, 3))
+      const [one] = yield* take(3)
+      yield* settle([one])
+      turn()
+      port.written.splice(0)
+      intake.replaced()
+      turn()
+      assert.deepStrictEqual(port.written, [])
+    }))
+
   it.effect("upTo: more was held than fits, and what had been given back had no room to come", () =>
     Effect.gen(function*() {
       const queue = Queue.suspend({ messages: 2 })

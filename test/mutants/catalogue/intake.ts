@@ -80,8 +80,8 @@ const holding: ReadonlyArray<Mutant> = [
     breaks: "the redelivery of a message given back with a delay is taken for a repeat, and never runs",
     against: "I7",
     file: "src/internal/holdings.ts",
-    find: `entry.delivery.timestamp === delivery.timestamp && entry.phase !== "returning"`,
-    replace: `entry.delivery.timestamp === delivery.timestamp`
+    find: `} else if (isSame && entry.phase !== "returning") {`,
+    replace: `} else if (isSame) {`
   },
   {
     name: "takes-a-nak-for-an-end",
@@ -231,16 +231,16 @@ const settling: ReadonlyArray<Mutant> = [
     breaks: "what was not confirmed on the old connection goes out again on the new one, except naks",
     against: "I7",
     file: "src/internal/verdicts.ts",
-    find: `this.#outbox = this.#outbox.concat(entries)`,
-    replace: `this.#outbox = this.#outbox.concat(entries.filter((entry) => entry.settlement?._tag !== "Nak"))`
+    find: `this.#outbox = this.#outbox.concat(stillOwed(batch))`,
+    replace: `this.#outbox = this.#outbox.concat(stillOwed(batch).filter((entry) => entry.settlement?._tag !== "Nak"))`
   },
   {
     name: "verdicts-lost-on-reconnect",
     breaks: "verdicts without a confirmation are dropped when the connection is replaced",
     against: "I7",
     file: "src/internal/verdicts.ts",
-    find: `      this.#outbox = this.#outbox.concat(entries)\n`,
-    replace: `      void entries\n`
+    find: `      this.#outbox = this.#outbox.concat(stillOwed(batch))\n`,
+    replace: `      stillOwed(batch)\n`
   },
   {
     name: "nak-lost-beside-an-ack",

@@ -1,5 +1,6 @@
 /** I5: a handler never starts on a lease that is lost: nobody begins a delivery when a later one of it has begun. */
-import { type Began, begun, type Check, type History, spans, written } from "../history.ts"
+import { lostLease } from "../explanations.ts"
+import { begun, type Check, type History } from "../history.ts"
 import type { Group } from "../scenario.ts"
 
 export const leases: Check = (history) => {
@@ -10,7 +11,7 @@ export const leases: Check = (history) => {
     for (const call of begun(history, group.name)) {
       const { at, delivery, replica, sequence } = call
       const last = latest.get(sequence) ?? 0
-      if (delivery < last && at < countsAnew && !mayHaveLostLease(history, group, call)) {
+      if (delivery < last && at < countsAnew && !lostLease(history, group, call)) {
         wrong.push(`I5: ${group.name}/${replica} began delivery ${delivery} of ${sequence} at ${at}, after ${last}`)
       }
       latest.set(sequence, Math.max(delivery, last))
@@ -30,10 +31,4 @@ const whenCountsBegin = ({ events }: History, { name, source }: Group): number =
   // A source of one's own is another one with each opening.
   const again = source === "durable" ? undefined : opened[1]
   return Math.min(...[...anew, ...(again === undefined ? [] : [again])].map(({ at }) => at))
-}
-
-/** Whether the broker was away so long that two of the three renewals in a lease's time may have gone nowhere, unanswered. */
-const mayHaveLostLease = (history: History, { ackWaitMs, name }: Group, { at, sequence }: Began): boolean => {
-  const stored = written(history).get(sequence)?.at ?? 0
-  return spans(history, name).some(([from, to]) => to >= stored && from <= at && to - from >= ackWaitMs / 3)
 }
