@@ -197,11 +197,12 @@ export class Holdings {
       return
     }
     this.verdicts.reset()
-    this.table.ended.forgetTokens()
     const done = this.table.prefix()
     for (const entry of done) {
       this.#finished(entry, entry.settlement as Settlement.Settlement, this.now())
     }
+    // Also of those that have just ended.
+    this.table.ended.forgetTokens()
     for (const entry of this.table.entries.values()) {
       entry.stale = true
       entry.batch = 0

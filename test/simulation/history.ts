@@ -20,6 +20,8 @@ export type Event =
   | ({ readonly _tag: "written"; readonly at: number } & Kept)
   /** It was removed on purpose. */
   | { readonly _tag: "removed"; readonly at: number; readonly sequence: number; readonly id: string }
+  /** It was removed while it was unanswered; so the server takes it, and under `ack_policy: all` all before it, for done. */
+  | { readonly _tag: "covered"; readonly at: number; readonly group: string; readonly upTo: number }
   | { readonly _tag: "happened"; readonly at: number; readonly what: string; readonly group: string | undefined }
   | { readonly _tag: "over"; readonly at: number; readonly what: string }
   | {
@@ -32,7 +34,8 @@ export type Event =
     readonly delivery: number
     readonly id: string
     readonly key: string
-    /** When the reader took it. */
+    /** When the layer gave it away, and when the reader got it. */
+    readonly givenAt: number
     readonly takenAt: number
   }
   | { readonly _tag: "ended"; readonly at: number; readonly call: number; readonly outcome: Outcome }

@@ -123,7 +123,11 @@ export class Consumer implements Follower, Timed {
   }
 
   removed({ sequence }: Stored): void {
-    if (this.#tracking.removed(sequence)) {
+    const gone = this.#tracking.removed(sequence)
+    if (gone.length > 0) {
+      for (const done of gone) {
+        this.stream.release(done)
+      }
       // There may be room again.
       this.#environment.wake(this)
     } else if (sequence >= this.#next || this.#latest.delete(sequence)) {
@@ -183,25 +187,32 @@ export class Consumer implements Follower, Timed {
     }
   }
 
-  ack({ consumerSequence, sequence }: Address): void {
+  /** Whether the server answers: an ack for what was not delivered yet it does not hear. */
+  ack({ consumerSequence, sequence }: Address): boolean {
     this.#touch()
+    if (sequence >= this.#next) {
+      return false
+    }
     if (this.config.ack === "all") {
       const covered = this.#tracking.answerUpTo(sequence, consumerSequence)
       for (const done of covered) {
         this.stream.release(done)
       }
-    } else if (this.config.ack === "explicit" && sequence < this.#next) {
+    } else if (this.config.ack === "explicit") {
       this.#tracking.answer(sequence, consumerSequence)
       this.stream.release(sequence)
     }
     this.#environment.wake(this)
+    return true
   }
 
-  term(address: Address, reason: string): void {
-    this.ack(address)
+  /** Whether the server answers. */
+  term(address: Address, reason: string): boolean {
+    const answers = this.ack(address)
     const { advise, now } = this.#environment
     const of = { stream: this.stream.config.name, consumer: this.config.name, at: now() }
     advise({ _tag: "Terminated", ...address, reason, ...of })
+    return answers
   }
 
   nak(address: Address, delayMs: number): void {

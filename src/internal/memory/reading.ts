@@ -182,10 +182,14 @@ export class Reading implements Port, Puller {
         this.lost(this.#consumer)
         return
       }
+      // The answer to the last one counts for all, as over NATS.
+      let isHeard = true
       for (const answer of batch.entries) {
-        this.#answer(answer)
+        isHeard = this.#answer(answer)
       }
-      this.#intake.confirmed(batch.id)
+      if (isHeard) {
+        this.#intake.confirmed(batch.id)
+      }
     })
   }
 
@@ -213,9 +217,10 @@ export class Reading implements Port, Puller {
 
   // internals
 
-  #answer({ settlement, token }: Answer): void {
+  /** Whether the server answers. */
+  #answer({ settlement, token }: Answer): boolean {
     if (settlement === undefined || this.#source._tag === "ordered") {
-      return
+      return true
     }
     const [sequence = 0, consumerSequence = 0, deliveries = 1] = token.split(".").map(Number)
     const address = { sequence, consumerSequence, deliveries }
@@ -223,7 +228,8 @@ export class Reading implements Port, Puller {
       case "Ack":
         return this.#consumer.ack(address)
       case "Nak":
-        return this.#consumer.nak(address, settlement.delayMs)
+        this.#consumer.nak(address, settlement.delayMs)
+        return true
       case "Term":
         return this.#consumer.term(address, settlement.reason)
     }

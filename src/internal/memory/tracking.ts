@@ -147,7 +147,8 @@ export class Tracking {
   /** Whether it is due at once. */
   nak({ consumerSequence, deliveries, sequence }: Address, delayMs: number): boolean {
     const pending = this.unanswered.get(sequence)
-    if (pending === undefined || consumerSequence <= this.#consumerFloor) {
+    const isOutOfRange = consumerSequence <= this.#consumerFloor || consumerSequence > this.#consumerSequence + 1
+    if (pending === undefined || isOutOfRange) {
       return false
     }
     const now = this.#options.now()
@@ -180,20 +181,24 @@ export class Tracking {
     this.ledger.noteDelivery(sequence, pending.consumerSequence, 1, pending.since)
   }
 
-  /** The stream has removed a message. Whether it was open. */
-  removed(sequence: number): boolean {
+  /**
+   * The stream has removed a message. Which were open until then: it, and under `ack_policy: all` everything before it,
+   * because the server takes that for an ack, whoever still works on the others.
+   */
+  removed(sequence: number): ReadonlyArray<number> {
     const pending = this.unanswered.get(sequence)
     if (pending === undefined) {
       this.redelivered.delete(sequence)
       this.ledger.redelivered.delete(sequence)
-      return false
+      return []
     }
     const { consumerSequence } = pending
     // The server leaves out the first delivery here, once there are more.
     const deliveries = this.redelivered.get(sequence) ?? 1
+    const covered = this.#options.config.ack === "all" ? this.answerUpTo(sequence, consumerSequence) : []
     this.answer(sequence, consumerSequence)
     this.#options.tell({ _tag: "Terminated", sequence, consumerSequence, deliveries, reason: DELETED })
-    return true
+    return covered.length > 0 ? covered : [sequence]
   }
 
   // time
