@@ -56,6 +56,15 @@ describe("a stream", () => {
       assert.strictEqual(sequenceOf(yield* publish("b", 500)), 3)
     }))
 
+  test("that is full still takes, and forgets, what nobody wants", (h) =>
+    Effect.gen(function*() {
+      yield* h.create({ retention: "interest", maxMessages: 1, discard: "new" })
+      yield* h.admin.createConsumer(h.stream, Topology.consumer("c", { filters: [h.subject("a")] }))
+      yield* h.store(["a", "1"])
+      assert.include(refusalOf(yield* h.publish(h.message("a", ""))), { _tag: "Rejected", code: 10_077 })
+      assert.strictEqual(sequenceOf(yield* h.publish(h.message("b", ""))), 2)
+    }))
+
   test("in memory does not tell where there is no message to delete", (h) =>
     Effect.gen(function*() {
       const code = (storage: "file" | "memory") =>

@@ -207,8 +207,9 @@ export class Stream<F extends Follower> implements Timed {
   }
 
   #refusal({ headers, payload, subject }: Arriving): Reason | undefined {
-    const { discard, maxBytes, maxMessages } = this.config
-    if (discard === "old") {
+    const { discard, maxBytes, maxMessages, retention } = this.config
+    // What nobody wants needs no room.
+    if (discard === "old" || (retention === "interest" && !this.#isWanted(subject))) {
       return undefined
     }
     const leaves = this.#leavesFor(subject)
