@@ -208,8 +208,11 @@ class Reading implements Port, Tenant {
   }
 
   get stop(): Effect.Effect<void> {
-    return Effect.asVoid(
-      Effect.timeoutOption(Effect.promise(() => this.#deliveries?.drain() ?? Promise.resolve()), STOP_WITHIN_MS)
+    const drained = Effect.promise(() => this.#deliveries?.drain() ?? Promise.resolve())
+    // Nothing is owed any more: silence from now on says nothing about the consumer.
+    return Effect.andThen(
+      Effect.timeoutOption(drained, STOP_WITHIN_MS),
+      Effect.sync(() => this.#pulls.endAll())
     )
   }
 
