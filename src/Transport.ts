@@ -52,6 +52,11 @@ export interface Capabilities {
    * of them: what is not acknowledged then never comes again.
    */
   readonly purgeKeepsUnanswered: boolean
+  /**
+   * Under interest retention a stream keeps what a consumer has given up after its last delivery (nats-server ≥ 2.10).
+   * nats-server 2.9 removes it once nobody else waits for it.
+   */
+  readonly keepsGivenUp: boolean
   /** The reason of a term reaches the broker's advisory (nats-server ≥ 2.11). */
   readonly termReason: boolean
   /** The largest message with headers that the broker takes, in bytes. */

@@ -67,6 +67,7 @@ const layerOf = (topology: Option.Option<TopologyAdmin>) =>
       promptReturn: true,
       unlimitedBackoff: false,
       purgeKeepsUnanswered: true,
+      keepsGivenUp: true,
       termReason: false,
       maxPayload: 1024
     }),

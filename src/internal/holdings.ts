@@ -33,6 +33,8 @@ export class Holdings {
   highest = 0
   /** What still arrives goes back at once. */
   closing = false
+  /** Up to here everything was answered when the broker last said so, by whomever. */
+  #answered = Number.POSITIVE_INFINITY
   readonly #options: Options
   readonly #clock: Clock.Clock
 
@@ -68,25 +70,35 @@ export class Holdings {
   /** Takes a delivery in: one step with the ack on enqueue, and with settling what it displaces (I2). */
   admit(delivery: Delivery, token: string): void {
     this.#admit(delivery, token)
-    if (this.unseen?.saw(delivery.streamSequence) === true) {
+    if (this.unseen?.saw(delivery.streamSequence, this.now()) === true) {
       this.#growPrefix()
     }
     if (this.table.counted > this.#options.flow.queue.messages) {
-      this.unseen?.overfull(delivery.streamSequence, this.now())
+      this.unseen?.overfull(delivery.deliveryCount, this.now())
     }
   }
 
   /** The broker has said how the consumer stands. */
   learned(standing: Standing): void {
+    // Before 2.11 a server reports no ack floor for a consumer of which nothing is unanswered.
+    this.#answered = standing.ackPending === 0 ? standing.delivered : standing.ackFloor
     if (this.unseen?.learned(standing, this.table.entries.keys()) === true) {
       this.#growPrefix()
     }
   }
 
-  /** Whether room is taken up by what is done already, and waits for what is not here yet. */
+  /** Whether room is taken up by what is done already, and waits for what is not here, or not here again. */
   get hasSpare(): boolean {
-    return this.unseen?.isSpare(this.now()) === true
-      && this.queue.size + this.table.running < this.#options.flow.queue.messages
+    const { queue, table, unseen } = this
+    if (unseen?.isSpare(this.now()) !== true || queue.size + table.running >= this.#options.flow.queue.messages) {
+      return false
+    }
+    for (const { counted, phase } of unseen.waits ? [] : table.entries.values()) {
+      if (phase === "returning" && !counted) {
+        return true
+      }
+    }
+    return unseen.waits
   }
 
   /** Up to `max` deliveries for the reader. One whose lease ran out is not among them: it belongs to somebody else. */
@@ -114,6 +126,9 @@ export class Holdings {
     entry.settlement = settlement
     if (!entry.ackedEarly) {
       this.table.move(entry, "settled", this.now())
+      if (entry.stale) {
+        this.table.uncount(entry)
+      }
     }
     this.verdicts.post(entry)
   }
@@ -156,11 +171,15 @@ export class Holdings {
    * gone from the stream, and must not keep a prefix from growing.
    */
   releaseDue(now: number): void {
+    if (this.unseen?.givesUp(now) === true) {
+      this.#growPrefix()
+    }
     for (const entry of this.table.entries.values()) {
-      if (entry.phase !== "returning" || now < entry.since) {
+      const isMissed = entry.phase === "settled" && entry.stale
+      if ((entry.phase !== "returning" && !isMissed) || now < entry.since) {
         continue
       }
-      if (entry.counted) {
+      if (entry.counted && !isMissed) {
         this.#awaitReturn(entry, now)
       } else if (now - entry.since >= Math.max(GONE_MIN_MS, 2 * this.#options.leaseMs)) {
         this.table.delete(entry)
@@ -169,18 +188,42 @@ export class Holdings {
     }
   }
 
+  /**
+   * The consumer was made anew. Under `upTo` an old token is worse than none: what it acknowledges there has not even been
+   * delivered. What is done up to where the new one begins is done; all else waits until it delivers it again.
+   */
+  replaced(): void {
+    if (this.unseen === undefined) {
+      return
+    }
+    this.verdicts.reset()
+    this.table.ended.forgetTokens()
+    const done = this.table.prefix()
+    for (const entry of done) {
+      this.#finished(entry, entry.settlement as Settlement.Settlement, this.now())
+    }
+    for (const entry of this.table.entries.values()) {
+      entry.stale = true
+      entry.batch = 0
+    }
+  }
+
   /** The sequences of this stream no longer mean the same messages: everything held is lost. */
   reset(): void {
     this.counts.lost += this.#held
     this.highest = 0
+    this.#answered = Number.POSITIVE_INFINITY
     this.table.reset()
     this.queue.clear()
     this.verdicts.reset()
   }
 
-  /** Where a consumer that has to be made anew must begin: at the lowest message that is not settled. */
+  /**
+   * Where a consumer that has to be made anew must begin: at the lowest message that is not settled, here or, as far as is
+   * known, elsewhere. What others hold, and what nobody holds any more, is known only to the consumer that is gone.
+   */
   resumeAt(): number {
-    let lowest = this.highest + 1
+    let lowest = Math.min(this.highest, this.#answered) + 1
     for (const entry of this.table.entries.values()) {
       if (entry.settlement === undefined || entry.settlement._tag === "Nak") {
         lowest = Math.min(lowest, entry.delivery.streamSequence)
@@ -254,6 +297,7 @@ export class Holdings {
       this.counts.swallowed++
       entry.token = token
       entry.consumerSequence = delivery.consumerSequence
+      entry.stale = false
       entry.leasedAt = now
       if (entry.ackedEarly) {
         this.decide(entry, Settlement.ack)

@@ -21,6 +21,8 @@ export interface Entry extends Answer {
   token: string
   /** The consumer's own count of the delivery that the token is of. */
   consumerSequence: number
+  /** The consumer was made anew, and has not delivered it yet: the token means another delivery there, or none. */
+  stale: boolean
   phase: Phase
   settlement: Settlement | undefined
   /** Whether it still takes up room: not once its verdict had to be sent again on a new connection. */
@@ -63,6 +65,7 @@ export class InFlight {
       bytes: delivery.bytes,
       token,
       consumerSequence: delivery.consumerSequence,
+      stale: false,
       phase: "queued",
       settlement: undefined,
       ackedEarly,
@@ -142,16 +145,16 @@ export class InFlight {
   prefix(): Array<Entry> {
     let open = Number.POSITIVE_INFINITY
     for (const entry of this.entries.values()) {
-      if (entry.phase !== "settled" && entry.delivery.streamSequence < open) {
+      if (!isDone(entry) && entry.delivery.streamSequence < open) {
         open = entry.delivery.streamSequence
       }
     }
     const covered: Array<Entry> = []
     let earliest = Number.POSITIVE_INFINITY
     for (const entry of this.entries.values()) {
-      if (entry.phase === "settled" && entry.delivery.streamSequence < open) {
+      if (isDone(entry) && entry.delivery.streamSequence < open) {
         covered.push(entry)
-      } else if (entry.phase !== "returning") {
+      } else if (entry.phase !== "returning" && !entry.stale) {
         earliest = Math.min(earliest, entry.consumerSequence)
       }
     }
@@ -162,3 +165,5 @@ export class InFlight {
     return covered
   }
 }
+
+const isDone = ({ phase, stale }: Entry): boolean => phase === "settled" && !stale

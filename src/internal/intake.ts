@@ -20,6 +20,8 @@ import { opened, Taking } from "./taking.ts"
 import type { Standing } from "./unseen.ts"
 
 /** How long a closing inlet waits for the broker's word. */
+/** How old the broker's word on what is answered may be when a consumer has to be made anew. */
+const LOOK_EVERY_MS = 5_000
 const CLOSE_WITHIN_MS = 2_000
 const CADENCE_MIN_MS = 20
 const CADENCE_MAX_MS = 250
@@ -74,11 +76,17 @@ export class Intake {
   readonly #credit: Credit
   readonly #absentWithinMs: number
   #connected = false
+  /** The consumer is another one than when this was last connected. */
+  #replaced = false
+  /** Whether anything is acknowledged at all. */
+  readonly #leased: boolean
+  #lookAt = 0
   #stopped = false
 
   constructor(options: Options, clock: Clock.Clock) {
     const { absentWithinMs, flow, port, pullBytesMin } = options
     this.#port = port
+    this.#leased = Number.isFinite(options.leaseMs)
     this.#absentWithinMs = absentWithinMs ?? CLOSE_WITHIN_MS
     this.holdings = new Holdings(options, clock)
     this.#taking = new Taking(this.holdings, flow.ack._tag === "confirmed", () => this.pullMore())
@@ -121,12 +129,17 @@ export class Intake {
     const { leases, table, unseen, verdicts } = this.holdings
     const now = this.holdings.now()
     this.#connected = true
-    unseen?.connected()
+    unseen?.connected(now)
+    if (this.#replaced) {
+      this.#replaced = false
+      this.holdings.replaced()
+    }
     this.#credit.void()
     table.reconnected(now)
     leases.renewAll(now)
     verdicts.connected()
     this.pullMore()
+    this.#lookAt = 0
     this.#inspect(now)
   }
 
@@ -138,6 +151,7 @@ export class Intake {
 
   /** The consumer was made anew: like a new connection, it knows nothing of what was asked and said before. */
   replaced(): void {
+    this.#replaced = true
     if (this.#connected) {
       this.connected()
     }
@@ -212,7 +226,9 @@ export class Intake {
   }
 
   #inspect(now: number): void {
-    if (this.holdings.unseen?.asks(now) === true) {
+    const mustKnow = this.holdings.unseen?.asks(now) === true
+    if (mustKnow || (now >= this.#lookAt && this.#leased)) {
+      this.#lookAt = now + LOOK_EVERY_MS
       this.#port.inspect()
     }
   }

@@ -14,7 +14,7 @@ export interface Port {
   readonly settle: (batch: Batch) => void
   /** Starts the leases anew, all at once. */
   readonly extend: (entries: ReadonlyArray<Entry>) => void
-  /** Under `upTo`: asks how the consumer stands. `Intake.learned` follows, if the broker answers on this connection. */
+  /** Asks how the consumer stands. `Intake.learned` follows, if the broker answers on this connection. */
   readonly inspect: () => void
   /** Stops what was asked for; whatever was on its way has been delivered when this ends. */
   readonly stop: Effect.Effect<void>

@@ -58,7 +58,14 @@ export class Remembered {
 
   /** What a new connection should hear once more. */
   get answers(): ReadonlyArray<Answer> {
-    return [...this.#ended.values()]
+    return [...this.#ended.values()].filter(({ token }) => token !== "")
+  }
+
+  /** What they were answers to is no more. That they ended is still so. */
+  forgetTokens(): void {
+    for (const [sequence, ended] of this.#ended) {
+      this.#ended.set(sequence, { ...ended, token: "" })
+    }
   }
 
   reconnected(now: number): void {

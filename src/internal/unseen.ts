@@ -4,8 +4,9 @@
  * An earlier reader may have died with messages in its hands, or a connection with messages on it. The broker delivers
  * them again when their leases are over, and meanwhile goes on with later ones. One ack for a later one would cover them,
  * and nobody would ever see them. So with every connection acks wait, until the broker has said how many messages are
- * unanswered, and so many have come. Some may never come: deleted, or answered by a reader that had not quite ended. The
- * broker is asked again now and then, for then it counts them no longer.
+ * unanswered, and so many have come. Some may never come: answered by a reader that had not quite ended, or deleted. So
+ * the broker is asked again now and then; and because a server goes on counting some that were deleted, the wait ends when
+ * none has come for long.
  */
 import type * as Topology from "../Topology.ts"
 
@@ -13,6 +14,8 @@ import type * as Topology from "../Topology.ts"
 export type Standing = Pick<Topology.ConsumerInfo, "ackFloor" | "ackPending" | "delivered">
 
 const ASK_EVERY_MS = 1_000
+/** What nobody has seen for so long after its lease, or after the delay of a reader that gave it back, is gone. */
+const GONE_MIN_MS = 120_000
 
 export class Unseen {
   /** Whether acks have to wait. */
@@ -23,14 +26,17 @@ export class Unseen {
   readonly #seen = new Set<number>()
   #askAt = 0
   #spareAt = 0
+  /** When the wait began, or one of them came. */
+  #newsAt = 0
 
   constructor(leaseMs: number) {
     this.#leaseMs = leaseMs
   }
 
   /** A new connection: the broker may have written to the old one what never arrived. */
-  connected(): void {
+  connected(now: number): void {
     this.waits = true
+    this.#newsAt = now
     this.#standing = undefined
     this.#seen.clear()
     this.#askAt = 0
@@ -59,12 +65,22 @@ export class Unseen {
   }
 
   /** A delivery came. Whether acks may go out from now on. */
-  saw(sequence: number): boolean {
+  saw(sequence: number, now: number): boolean {
     if (!this.waits) {
       return false
     }
+    const before = this.#seen.size
     this.#count(sequence)
+    this.#newsAt = this.#seen.size > before ? now : this.#newsAt
     return this.#ends()
+  }
+
+  /** Whether acks may go out from now on, because what has not come by now never will. */
+  givesUp(now: number): boolean {
+    const isOver = this.waits && this.#standing !== undefined
+      && now - this.#newsAt >= Math.max(GONE_MIN_MS, 2 * this.#leaseMs)
+    this.waits &&= !isOver
+    return isOver
   }
 
   /**
@@ -72,12 +88,12 @@ export class Unseen {
    * room to come. The broker prefers what it delivers again. Where it sends something new instead, none was due.
    */
   isSpare(now: number): boolean {
-    return this.waits && this.#standing !== undefined && now >= this.#spareAt
+    return now >= this.#spareAt
   }
 
   /** More is held than fits. */
-  overfull(sequence: number, now: number): void {
-    if (this.#standing !== undefined && sequence > this.#standing.delivered) {
+  overfull(deliveryCount: number, now: number): void {
+    if (deliveryCount === 1) {
       this.#spareAt = now + this.#leaseMs
     }
   }

@@ -81,7 +81,7 @@ export class Broker extends Context.Service<Broker, {
   /**
    * The leader of a stream steps down, with those of its consumers. Readers are told, and ask again. Until another one is
    * elected, by default after 50 ms, nothing is delivered, publishes end as `NotSent`, and verdicts get no answer. What
-   * the consumers know stays.
+   * the consumers know stays; but what was due again comes when its lease ends, because the new leader knows no queue.
    */
   readonly stepDown: (
     stream: string,
@@ -90,7 +90,7 @@ export class Broker extends Context.Service<Broker, {
   /**
    * Stops the broker and starts it again, after `downFor`, by default at once. Everybody is cut off meanwhile. Streams in
    * memory are gone then, and so are ephemeral consumers; streams in files are there with their messages, consumers, and
-   * unanswered deliveries.
+   * unanswered deliveries. Of message ids those are known that a message is left of.
    */
   readonly restart: (options?: { readonly downFor?: Duration.Input }) => Effect.Effect<void>
   /** The payload of a stored message is no longer what was published. */

@@ -135,7 +135,23 @@ const givingUp: ReadonlyArray<Behaviour> = [
       yield* h.until({ ackPending: 0 })
       yield* h.nothing(opened, "200 millis")
       assert.deepInclude(yield* h.streamInfo(), { messages: 1, firstSequence: 1 })
-    }))
+    })),
+  behaviour(
+    "keeps under interest what one consumer gave up and another acknowledged, or removes it",
+    (h) =>
+      Effect.gen(function*() {
+        yield* h.create({ retention: "interest" })
+        const one = yield* h.read({ name: "one", consumer: { maxDeliver: 1 } })
+        const two = yield* h.read({ name: "two" })
+        yield* h.storeMany(1)
+        yield* h.settle(one, yield* h.take(one, 1), Settlement.nak())
+        yield* h.until({ ackPending: 0 }, "one")
+        yield* h.process(two, 1)
+        yield* h.until({ ackPending: 0, ackFloor: 1 }, "two")
+        const messages = h.capabilities.keepsGivenUp ? 1 : 0
+        yield* h.eventually(h.streamInfo(), (info) => assert.strictEqual(info.messages, messages))
+      })
+  )
 ]
 
 const returns: ReadonlyArray<Behaviour> = [

@@ -12,6 +12,8 @@ import { Harness, numbers, refusalOf, sequenceOf, textOf, texts } from "../../sr
 import * as Topology from "../../src/Topology.ts"
 import type { TransportError } from "../../src/TransportError.ts"
 
+const deleted = "Unacknowledged message was deleted"
+
 type Program = (
   h: Harness,
   broker: Memory.Broker["Service"],
@@ -121,6 +123,34 @@ describe("a leader that steps down", () => {
     }))
 })
 
+describe("another leader", () => {
+  test(
+    "delivers what was due when its lease ends, and what has expired a second after the election",
+    (h, broker) =>
+      Effect.gen(function*() {
+        yield* h.create()
+        yield* h.storeMany(2)
+        const consumer = { ackWait: "10 seconds" } as const
+        const opened = yield* h.read({ consumer, queue: Queue.suspend({ messages: 2 }), timeBudgetMs: 0 })
+        const [first] = yield* h.take(opened, 2)
+        yield* opened.inlet.stop
+        yield* h.settle(opened, [first!], Settlement.nak())
+        yield* h.advance("4 seconds")
+        const states = Effect.map(
+          broker.unanswered(h.stream, "c"),
+          (all) => all.map(({ state, until }) => [state, until])
+        )
+        assert.deepStrictEqual(yield* states, [["due", 0], ["leased", 10_000]])
+        yield* broker.stepDown(h.stream)
+        yield* h.advance("50 millis")
+        assert.deepStrictEqual(yield* states, [["leased", 10_000], ["leased", 10_000]])
+        yield* broker.stepDown(h.stream, { electionTime: "7 seconds" })
+        yield* h.advance("7 seconds")
+        assert.deepStrictEqual(yield* states, [["leased", 12_050], ["leased", 12_050]])
+      })
+  )
+})
+
 describe("a restart", () => {
   test(
     "cuts everybody off, and those who were cut off before stay so",
@@ -157,6 +187,19 @@ describe("a restart", () => {
       assert.deepStrictEqual((yield* h.process(opened, 1)).map(textOf), ["4"])
       yield* h.until({ ackFloor: 4, ackPending: 0 })
       assert.strictEqual((yield* broker.messages(h.stream)).length, 4)
+    }))
+
+  test("knows the ids of the messages that are left, and no others", (h, broker) =>
+    Effect.gen(function*() {
+      yield* h.create({ storage: "file" })
+      const [kept, removed] = [h.message("a", ""), h.message("a", "")]
+      yield* h.publish(kept)
+      yield* h.publish(removed)
+      yield* h.admin.deleteMessage(h.stream, 2)
+      assert.deepInclude(yield* h.publish(removed), { sequence: 2, duplicate: true })
+      yield* broker.restart()
+      assert.deepInclude(yield* h.publish(kept), { sequence: 1, duplicate: true })
+      assert.deepInclude(yield* h.publish(removed), { sequence: 3, duplicate: false })
     }))
 
   test("loses what lies in memory: streams, and ephemeral consumers", (h, broker) =>
@@ -201,5 +244,55 @@ describe("advisories", () => {
         { _tag: "ConsumerDeleted", stream: "S", consumer: "d", at: 2_000 },
         { _tag: "StreamDeleted", stream: "S", at: 2_000 }
       ])
+    }))
+
+  test("tell what becomes of deliveries, with the reader's reason", (h, broker) =>
+    Effect.gen(function*() {
+      yield* h.create({ maxMessages: 4 })
+      yield* h.storeMany(4)
+      const opened = yield* h.read({ consumer: { maxDeliver: 2 }, queue: Queue.suspend({ messages: 4 }) })
+      const [a, b, c, d] = yield* h.take(opened, 4)
+      const seen = yield* Effect.forkChild(Stream.runCollect(Stream.take(broker.advisories, 6)), {
+        startImmediately: true
+      })
+      yield* h.settle(opened, [b!], Settlement.term("poison"))
+      yield* h.advance("1 second")
+      yield* h.settle(opened, [c!], Settlement.nak())
+      yield* h.settle(opened, yield* h.take(opened, 1), Settlement.nak())
+      yield* h.advance("1 second")
+      yield* h.store(["m.5", "5"])
+      yield* h.admin.deleteMessage(h.stream, d!.streamSequence)
+      assert.strictEqual(a?.streamSequence, 1)
+      const of = { stream: h.stream, consumer: "c" }
+      assert.deepStrictEqual(yield* h.within(Fiber.join(seen), () => "some are missing"), [
+        { ...of, _tag: "Terminated", sequence: 2, consumerSequence: 2, deliveries: 1, reason: "poison", at: 0 },
+        { ...of, _tag: "Naked", sequence: 3, consumerSequence: 3, deliveries: 1, at: 1_000 },
+        { ...of, _tag: "Naked", sequence: 3, consumerSequence: 5, deliveries: 2, at: 1_000 },
+        { ...of, _tag: "MaxDeliveries", sequence: 3, deliveries: 2, at: 1_000 },
+        { ...of, _tag: "Terminated", sequence: 1, consumerSequence: 1, deliveries: 1, reason: deleted, at: 2_000 },
+        { ...of, _tag: "Terminated", sequence: 4, consumerSequence: 4, deliveries: 1, reason: deleted, at: 2_000 }
+      ])
+    }))
+
+  test("are missed by whoever does not listen, and cost nobody else", (h, broker) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      const slow = yield* Effect.forkChild(
+        Stream.runForEach(broker.advisories, () => Effect.never),
+        { startImmediately: true }
+      )
+      yield* h.advance("1 millis")
+      const opened = yield* h.read({ queue: Queue.suspend({ messages: 500 }) })
+      for (let round = 0; round < 12; round++) {
+        yield* h.storeMany(500)
+        yield* h.settle(opened, yield* h.take(opened, 500), Settlement.term("no"))
+      }
+      yield* h.until({ ackFloor: 6_000 })
+      const late = yield* Effect.forkChild(Stream.runCollect(Stream.take(broker.advisories, 1)), {
+        startImmediately: true
+      })
+      yield* broker.topology.deleteConsumer(h.stream, "c")
+      assert.strictEqual((yield* Fiber.join(late))[0]?._tag, "ConsumerDeleted")
+      yield* Fiber.interrupt(slow)
     }))
 })

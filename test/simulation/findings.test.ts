@@ -134,6 +134,82 @@ describe("found by the simulation", () => {
       assert.deepInclude(intake.inlet.ledger(), { settled: 1, returned: 1, unconfirmed: 1 })
     }))
 
+  it.effect("upTo: an ack for the consumer that was deleted covered, in the new one, what that had not delivered", () =>
+    Effect.gen(function*() {
+      const { arrive, intake, port, settle, take, turn } = yield* setup({ ack: { _tag: "upTo" } })
+      arrive(...many(1, 3))
+      const [one, two] = yield* take(3)
+      yield* settle([one])
+      turn()
+      intake.confirmed(port.batches[0]!.id)
+      port.written.splice(0)
+      intake.replaced()
+      yield* settle([two!])
+      turn()
+      assert.deepStrictEqual(port.written, [])
+      // The new one begins at the second message, and counts from one.
+      intake.deliver(delivery(2, { nth: 1 }), "2.new")
+      turn()
+      assert.deepStrictEqual(port.written, ["2.new Ack"])
+      assert.strictEqual(intake.inlet.ledger().swallowed, 1)
+    }))
+
+  it.effect("upTo: more was held than fits, and what had been given back had no room to come", () =>
+    Effect.gen(function*() {
+      const queue = Queue.suspend({ messages: 2 })
+      const standing = { ackFloor: 0, ackPending: 1, delivered: 1 }
+      const { arrive, confirmAll, port, settle, take } = yield* setup({ ack: { _tag: "upTo" }, queue, standing })
+      arrive(...many(2, 3))
+      yield* settle(yield* take(2))
+      yield* pass("1 second")
+      arrive(delivery(1, { count: 2 }))
+      yield* settle(yield* take(1), Settlement.nak("1 second"))
+      yield* pass("500 millis")
+      arrive(delivery(4))
+      yield* settle(yield* take(1))
+      confirmAll()
+      port.pulls.splice(0)
+      yield* pass("10 seconds")
+      assert.deepStrictEqual(port.pulls.map(([messages]) => messages), [1])
+    }))
+
+  it.effect("upTo: what a server counts as unanswered, and has deleted, kept everything else waiting for ever", () =>
+    Effect.gen(function*() {
+      const standing = { ackFloor: 0, ackPending: 1, delivered: 1 }
+      const { arrive, port, settle, take, turn } = yield* setup({ ack: { _tag: "upTo" }, standing })
+      arrive(delivery(2))
+      yield* settle(yield* take(1))
+      yield* pass("119 seconds")
+      turn()
+      assert.deepStrictEqual(port.written, [])
+      yield* pass("2 seconds")
+      turn()
+      assert.deepStrictEqual(port.written, ["2.1 Ack"])
+    }))
+
+  it.effect("a consumer made anew began behind what another reader had handed back", () =>
+    Effect.gen(function*() {
+      const { arrive, intake, port } = yield* setup({ standing: { ackFloor: 0, ackPending: 3, delivered: 3 } })
+      arrive(delivery(3))
+      assert.strictEqual(intake.resumeAt(), 1)
+      // The broker is asked again, now and then.
+      port.standing = { ackFloor: 2, ackPending: 1, delivered: 3 }
+      yield* pass("5 seconds")
+      assert.strictEqual(intake.resumeAt(), 3)
+    }))
+
+  it.effect("what an ordered reader could not give up counted as kept, and was never seen again", () =>
+    Effect.gen(function*() {
+      yield* send(["a", 1])
+      const onGiveUp = () => Effect.fail("nowhere to keep it")
+      const ordered = { ...options, consumer: Reader.ordered(), onGiveUp }
+      const reader = yield* start(Reader.handle(unkeyed, ordered, () => Effect.fail("no")))
+      yield* pass(1_000)
+      const { failed, retried } = reader.ledger()
+      assert.deepStrictEqual([failed, retried], [1, 0])
+      yield* reader.interrupt
+    }).pipe((effect) => withMemory(Effect.andThen(setUp, effect).pipe(Effect.provide(AckPolicy.onProcess)))))
+
   it.effect("what was handed back while disconnected gave up its room, and could not come back behind a full queue", () =>
     Effect.gen(function*() {
       const queue = Queue.suspend({ messages: 2, bytes: 10_000 })

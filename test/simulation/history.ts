@@ -1,8 +1,11 @@
 /** What happened in a run, in order: all that the checks look at, and what its hash is made of. */
 import type { Injected } from "../../src/layers/Faulty.ts"
 import type { Ledger } from "../../src/Reader.ts"
+import type { ConnectionStatus } from "../../src/Transport.ts"
 import { hash } from "./dice.ts"
-import type { Scenario } from "./scenario.ts"
+import type { Happening } from "./happenings.ts"
+import type { Group, Scenario } from "./scenario.ts"
+import type { Kept } from "./stored.ts"
 
 export type Outcome = "ok" | "failed" | "interrupted"
 
@@ -13,6 +16,12 @@ export type Event =
     readonly id: string
     readonly outcome: "Confirmed" | "NotSent" | "Ambiguous"
   }
+  /** The broker has stored it, whatever its publisher heard. */
+  | ({ readonly _tag: "written"; readonly at: number } & Kept)
+  /** It was removed on purpose. */
+  | { readonly _tag: "removed"; readonly at: number; readonly sequence: number; readonly id: string }
+  | { readonly _tag: "happened"; readonly at: number; readonly what: string; readonly group: string | undefined }
+  | { readonly _tag: "over"; readonly at: number; readonly what: string }
   | {
     readonly _tag: "began"
     readonly at: number
@@ -23,6 +32,8 @@ export type Event =
     readonly delivery: number
     readonly id: string
     readonly key: string
+    /** When the reader took it. */
+    readonly takenAt: number
   }
   | { readonly _tag: "ended"; readonly at: number; readonly call: number; readonly outcome: Outcome }
   | {
@@ -31,6 +42,7 @@ export type Event =
     readonly group: string
     readonly replica: number
     readonly sequence: number
+    readonly attempts: number
     readonly why: string
   }
   | {
@@ -48,14 +60,22 @@ export type Event =
     readonly group: string
     readonly replica: number
   }
+  | {
+    readonly _tag: "status"
+    readonly at: number
+    readonly group: string
+    readonly replica: number
+    readonly status: ConnectionStatus["_tag"]
+  }
+  /** A reader has left, and the broker keeps so many leases for its group. */
+  | {
+    readonly _tag: "left"
+    readonly at: number
+    readonly group: string
+    readonly replica: number
+    readonly leased: number
+  }
   | { readonly _tag: "healed"; readonly at: number }
-
-/** A message as the stream has it. */
-export interface Stored {
-  readonly sequence: number
-  readonly id: string
-  readonly subject: string
-}
 
 /** How a reader ended. */
 export interface Closing {
@@ -68,9 +88,11 @@ export interface Closing {
 export interface History {
   readonly scenario: Scenario
   readonly events: ReadonlyArray<Event>
-  readonly stored: ReadonlyArray<Stored>
+  /** What the stream has in the end. */
+  readonly stored: ReadonlyArray<Kept>
   readonly closings: ReadonlyArray<Closing>
-  readonly faults: ReadonlyArray<Injected>
+  /** What went wrong, of both sorts. */
+  readonly faults: ReadonlyArray<Injected | Happening>
   /** What was not done when the time was up; empty if everything was. */
   readonly stuck: ReadonlyArray<string>
 }
@@ -78,10 +100,14 @@ export interface History {
 /** Says what is wrong, one line each; nothing if all is well. */
 export type Check = (history: History) => ReadonlyArray<string>
 
-export const hashOf = ({ closings, events, faults, stored }: History): string => {
+/** Two runs with one hash did the same: what was done and when, how readers ended, what is stored, what went wrong. */
+export const hashOf = ({ closings, events, faults, stored, stuck }: History): string => {
   let state: number | undefined
-  for (const part of [...events, ...stored, ...closings, ...faults]) {
-    state = hash(JSON.stringify(part), state)
+  for (const [name, parts] of Object.entries({ events, stored, closings, faults, stuck })) {
+    state = hash(`${name} ${parts.length}`, state)
+    for (const part of parts) {
+      state = hash(JSON.stringify(part), state)
+    }
   }
   return (state ?? 0).toString(16).padStart(8, "0")
 }
@@ -116,6 +142,26 @@ export const done = (history: History, group: string): ReadonlySet<number> => {
 export const closingsOf = ({ closings }: History, group: string): ReadonlyArray<Closing> =>
   closings.filter((closing) => closing.group === group)
 
-/** How often a group's consumer was opened. */
-export const openings = ({ events }: History, group: string): number =>
-  events.filter((event) => event._tag === "opened" && event.group === group).length
+/** The faults that a group's readers met. Two groups without a durable go by the same name. */
+export const injected = ({ faults }: History, { name, source }: Group): ReadonlyArray<Injected> =>
+  faults.filter((fault): fault is Injected =>
+    "operation" in fault && fault.what.split(" ")[1] === (source === "durable" ? name : source)
+  )
+
+/** Everything that was ever stored, by its sequence. */
+export const written = ({ events }: History): ReadonlyMap<number, Kept & { readonly at: number }> =>
+  new Map(events.flatMap((event) => event._tag === "written" ? [[event.sequence, event]] : []))
+
+/** What was removed on purpose. */
+export const removed = ({ events }: History): ReadonlySet<number> =>
+  new Set(events.flatMap((event) => event._tag === "removed" ? [event.sequence] : []))
+
+/** When this happened to everybody, or to this group, as spans of time. */
+export const spans = ({ events }: History, group: string): ReadonlyArray<readonly [from: number, to: number]> =>
+  events.flatMap((event, index) => {
+    if (event._tag !== "happened" || (event.group !== undefined && event.group !== group)) {
+      return []
+    }
+    const over = events.find((later, at) => at > index && later._tag === "over" && later.what === event.what)
+    return [[event.at, over?.at ?? event.at] as const]
+  })

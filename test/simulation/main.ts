@@ -1,20 +1,25 @@
 /**
  * `npm run simulate -- --seed S --runs N --json`
  *
- * Runs N seeds, beginning with S. Exits with 1 if one of them failed.
+ * Runs N seeds, beginning with S, on two threads (`--workers`). Exits with 1 if one of them failed.
  */
 import { parseArgs } from "node:util"
-import { type Result, runSeed, shrink } from "./run.ts"
+import { inOrder, Pool } from "./pool.ts"
+import { type Result, shrink } from "./run.ts"
 
 const { values } = parseArgs({
   options: {
     seed: { type: "string", default: "1" },
     runs: { type: "string", default: "100" },
+    workers: { type: "string", default: "2" },
     json: { type: "boolean", default: false },
     shrink: { type: "boolean", default: true }
   },
   allowNegative: true
 })
+
+/** A run takes some 30 ms; on a machine that is busy, a hundred times that. */
+const HANGS_AFTER_MS = 30_000
 
 const whole = (name: string, text: string, least: number): number => {
   const value = Number(text)
@@ -27,7 +32,9 @@ const whole = (name: string, text: string, least: number): number => {
 
 const from = whole("seed", values.seed, 0)
 const runs = whole("runs", values.runs, 1)
+const workers = whole("workers", values.workers, 1)
 const began = performance.now()
+const pool = new Pool({ workers: Math.min(workers, runs), hangsAfterMs: HANGS_AFTER_MS })
 const say = (line: string) => void process.stderr.write(`${line}\n`)
 
 const report = async ({ faults, seed, wrong }: Result): Promise<void> => {
@@ -38,18 +45,19 @@ const report = async ({ faults, seed, wrong }: Result): Promise<void> => {
   if (!values.shrink) {
     return
   }
-  const few = await shrink(faults, async (some) => (await runSeed(seed, some)).wrong.length > 0)
+  const few = await shrink(faults, async (mishaps) => (await pool.run({ seed, mishaps })).wrong.length > 0)
   say(`  ${few.length} of ${faults.length} faults are enough:`)
-  for (const { at, delayMs, kind, operation } of few.slice(0, 40)) {
-    say(`    ${operation} ${at}: ${kind} (${delayMs} ms)`)
+  for (const mishap of few.slice(0, 40)) {
+    say(`    ${JSON.stringify(mishap)}`)
   }
 }
 
 const failed: Array<number> = []
+let done = 0
 let messages = 0
 let faults = 0
-for (let done = 0; done < runs; done++) {
-  const result = await runSeed(from + done)
+await inOrder(pool, { from, runs, ahead: workers * 8 }, async (result) => {
+  done++
   messages += result.messages
   faults += result.faults.length
   if (result.wrong.length > 0) {
@@ -57,12 +65,13 @@ for (let done = 0; done < runs; done++) {
     await report(result)
   }
   if (process.stderr.isTTY) {
-    process.stderr.write(`\r${done + 1} of ${runs} seeds, ${failed.length} failed`)
+    process.stderr.write(`\r${done} of ${runs} seeds, ${failed.length} failed`)
   }
   if (runs === 1) {
     say(`trace ${result.hash}`)
   }
-}
+})
+await pool.close()
 const ms = Math.round(performance.now() - began)
 if (process.stderr.isTTY) {
   say("")

@@ -2,9 +2,11 @@
 import * as Effect from "effect/Effect"
 import type * as Memory from "../../src/layers/Memory.ts"
 import type { Delivery } from "../../src/Message.ts"
-import type { Inlet, Transport } from "../../src/Transport.ts"
+import type { ConnectionStatus, Inlet, Transport } from "../../src/Transport.ts"
+import type { Happening } from "./happenings.ts"
 import type { Closing, Event, Outcome } from "./history.ts"
 import type { Group } from "./scenario.ts"
+import { idOf } from "./stored.ts"
 
 export interface Who {
   readonly group: Group
@@ -30,7 +32,13 @@ export class Recorder {
   readonly #away = new Map<string, { count: number; backAt: number }>()
   /** The most readers of a group at once. */
   readonly #most = new Map<string, number>()
+  readonly #taken = new WeakMap<Delivery, number>()
+  readonly #done = new Map<string, Set<number>>()
+  readonly #sequences = new Map<number, readonly [group: Group, sequence: number]>()
   #calls = 0
+  /** What befalls everybody at this moment, and when that was last over. */
+  #everywhere = 0
+  #everywhereAt = Number.NEGATIVE_INFINITY
 
   constructor(now: () => number) {
     this.#now = now
@@ -44,9 +52,23 @@ export class Recorder {
     return this.events.at(-1)?.at ?? 0
   }
 
+  /** What the readers of a group hold at this moment. */
+  held(group: Group): number {
+    return this.inlets.reduce(
+      (sum, one) => one.group === group && one.closedAt > this.now ? sum + one.inlet.ledger().held : sum,
+      0
+    )
+  }
+
+  /** How many the strategy of a group's queue has displaced. */
+  displaced(group: Group): number {
+    return this.inlets.reduce((sum, one) => one.group === group ? sum + one.inlet.ledger().displaced : sum, 0)
+  }
+
   began({ group, replica }: Who, delivery: Delivery, job: { readonly id: string; readonly key: string }): number {
     const call = ++this.#calls
     this.running++
+    this.#sequences.set(call, [group, delivery.streamSequence])
     this.events.push({
       _tag: "began",
       at: this.now,
@@ -56,19 +78,74 @@ export class Recorder {
       sequence: delivery.streamSequence,
       delivery: delivery.deliveryCount,
       id: job.id,
-      key: job.key
+      key: job.key,
+      takenAt: this.#taken.get(delivery) ?? this.now
     })
     return call
   }
 
   ended(call: number, outcome: Outcome): void {
     this.running--
+    const [group, sequence] = this.#sequences.get(call)!
+    if (outcome === "ok") {
+      this.done(group).add(sequence)
+    }
     this.events.push({ _tag: "ended", at: this.now, call, outcome })
   }
 
-  givenUp({ group, replica }: Who, delivery: Delivery, why: string): void {
+  givenUp({ group, replica }: Who, delivery: Delivery, why: string, attempts: number): void {
     const { streamSequence: sequence } = delivery
-    this.events.push({ _tag: "givenUp", at: this.now, group: group.name, replica, sequence, why })
+    this.done(group).add(sequence)
+    this.events.push({ _tag: "givenUp", at: this.now, group: group.name, replica, sequence, attempts, why })
+  }
+
+  /** What a group has done, or given up. */
+  done(group: Group): Set<number> {
+    const done = this.#done.get(group.name) ?? new Set<number>()
+    this.#done.set(group.name, done)
+    return done
+  }
+
+  status({ group, replica }: Who, status: ConnectionStatus["_tag"]): void {
+    this.events.push({ _tag: "status", at: this.now, group: group.name, replica, status })
+  }
+
+  left({ group, replica }: Who, leased: number): void {
+    this.events.push({ _tag: "left", at: this.now, group: group.name, replica, leased })
+  }
+
+  /** Something befalls the broker. */
+  happened(happening: Happening): void {
+    const group = "consumer" in happening ? happening.consumer : undefined
+    this.events.push({ _tag: "happened", at: this.now, what: happening.what, group })
+    if ("forMs" in happening) {
+      this.#everywhere++
+    }
+  }
+
+  /** What lasted is over. */
+  over(happening: Happening): void {
+    this.events.push({ _tag: "over", at: this.now, what: happening.what })
+    this.#everywhere--
+    this.#everywhereAt = this.now
+  }
+
+  /** A publisher's transport, under its faults: what it confirms is stored. */
+  publishing(transport: Transport["Service"]): Transport["Service"] {
+    return {
+      ...transport,
+      publish: (batch) =>
+        Effect.tap(transport.publish(batch), (receipts) =>
+          Effect.sync(() => {
+            receipts.forEach((receipt, index) => {
+              if (receipt._tag === "Confirmed" && !receipt.duplicate) {
+                const { payload, subject } = batch[index]!
+                const { sequence } = receipt
+                this.events.push({ _tag: "written", at: this.now, sequence, id: idOf(payload), subject })
+              }
+            })
+          }))
+    }
   }
 
   /** A connection whose cuts are written down. */
@@ -107,7 +184,13 @@ export class Recorder {
           this.#note("opened", who)
           return {
             ...inlet,
-            take: inlet.take,
+            take: (max) =>
+              Effect.map(inlet.take(max), (taken) => {
+                for (const delivery of taken) {
+                  this.#taken.set(delivery, this.now)
+                }
+                return taken
+              }),
             stop: Effect.suspend(() => inlet.stop),
             holds: inlet.holds,
             ledger: inlet.ledger,
@@ -138,6 +221,9 @@ export class Recorder {
     if (group.policy._tag === "upTo") {
       return
     }
+    if (this.#everywhere > 0 || this.now - this.#everywhereAt < group.ackWaitMs + 1_000) {
+      return
+    }
     // What a reader left behind while it was cut off counts until its leases are over.
     const away = this.#away.get(group.name)
     const grace = group.ackWaitMs + 1_000
@@ -149,7 +235,7 @@ export class Recorder {
     const most = Math.max(open, this.#most.get(group.name) ?? 0)
     this.#most.set(group.name, most)
     // After a cut, what was settled meanwhile holds no room any more, and the broker may not have heard of it.
-    const times = away === undefined ? 1 : 2
+    const times = away === undefined && this.#everywhereAt < 0 ? 1 : 2
     if (ackPending > messages * most * times) {
       this.#bound(group, `the broker waits for ${ackPending}, and ${most} readers may hold ${messages} each`)
     }

@@ -2,44 +2,50 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
-import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import * as AckPolicy from "../../src/AckPolicy.ts"
 import * as Faulty from "../../src/layers/Faulty.ts"
 import * as Memory from "../../src/layers/Memory.ts"
 import type { Delivery } from "../../src/Message.ts"
 import * as Reader from "../../src/Reader.ts"
-import * as Topic from "../../src/Topic.ts"
 import { Transport } from "../../src/Transport.ts"
 import { Dice, hash } from "./dice.ts"
+import { type Job, keyed, unkeyed } from "./jobs.ts"
+import { STREAM } from "./names.ts"
 import type { Recorder, Who } from "./recorder.ts"
-import { retries } from "./scenario.ts"
-
-const Job = Schema.Struct({ id: Schema.String, key: Schema.String, n: Schema.Number })
-type Job = typeof Job.Type
-
-export const keyed = Topic.make("sim.{place}", { schema: Job, key: (job) => job.key, id: (job) => job.id })
-const unkeyed = Topic.make("sim.{place}", { schema: Job })
-
-export const STREAM = "SIM"
+import { type Group, retries } from "./scenario.ts"
 
 export interface Handle {
   readonly drain: Effect.Effect<void>
   readonly run: Effect.Effect<void, never, Memory.Broker | Faulty.Faults>
 }
 
+/** What a reader needs to know of the run. */
+interface Place {
+  readonly recorder: Recorder
+  readonly seed: number
+  readonly who: Who
+}
+
 export const make = (recorder: Recorder, seed: number, who: Who): Effect.Effect<Handle> =>
   Effect.map(Deferred.make<void>(), (drain) => ({
     drain: Effect.asVoid(Deferred.succeed(drain, undefined)),
-    run: run(recorder, seed, who, Deferred.await(drain))
+    run: run({ recorder, seed, who }, Deferred.await(drain))
   }))
 
-const run = (recorder: Recorder, seed: number, who: Who, draining: Effect.Effect<void>) =>
+const run = (place: Place, draining: Effect.Effect<void>) =>
   Effect.scoped(Effect.gen(function*() {
+    const { recorder, who } = place
     const broker = yield* Memory.Broker
     const faults = yield* Faulty.Faults
     const connection = recorder.connection(who, yield* broker.connect)
     const transport = recorder.transport(who, yield* faults.wrap(connection.transport, connection))
+    yield* Effect.forkScoped(
+      Stream.runForEach(transport.status, (status) => Effect.sync(() => recorder.status(who, status._tag))),
+      { startImmediately: true }
+    )
     let ledger: (() => Reader.Ledger) | undefined
     const first = recorder.inlets.length
     const close = Effect.sync(() => {
@@ -54,7 +60,7 @@ const run = (recorder: Recorder, seed: number, who: Who, draining: Effect.Effect
     const register = (registered: { readonly ledger: () => Reader.Ledger }) => {
       ledger = registered.ledger
     }
-    yield* reader(recorder, seed, who).pipe(
+    yield* reader(place).pipe(
       Effect.orDie,
       Effect.provideService(Transport, transport),
       Effect.provideService(Reader.Control, { draining, register }),
@@ -65,57 +71,110 @@ const run = (recorder: Recorder, seed: number, who: Who, draining: Effect.Effect
     )
   }))
 
-const reader = (recorder: Recorder, seed: number, who: Who) => {
-  const { group } = who
+const reader = (place: Place) => {
+  const { group } = place.who
   const topic = group.keyed ? keyed : unkeyed
   const options = {
     stream: STREAM,
-    consumer: group.name,
+    consumer: consumer(group),
     queue: group.queue,
     ackWait: group.ackWaitMs,
     timeBudget: group.timeBudgetMs,
-    onError: "wait",
+    onError: "wait"
+  } as const
+  if (group.how === "stream") {
+    const settled = Stream.mapEffect(Reader.stream(topic, options), (delivery) => byHand(place, delivery), {
+      concurrency: group.lanes,
+      unordered: true
+    })
+    return Stream.runDrain(settled)
+  }
+  const handling = {
+    ...options,
     maxAttempts: group.maxAttempts,
-    onGiveUp: (failure: Reader.Failure, message: Delivery) =>
-      Effect.suspend(() => {
-        const dice = new Dice(hash(`${seed} ${group.name} ${message.streamSequence} ${message.deliveryCount} up`))
-        if (!recorder.healed && dice.chance(group.giveUpFails)) {
-          if (AckPolicy.acksOnEnqueue(group.policy)(message.subject)) {
-            // Nobody can bring it back: it is given up all the same.
-            recorder.givenUp(who, message, "NotKept")
-          }
-          return Effect.fail("nowhere to keep it")
-        }
-        recorder.givenUp(who, message, failure._tag)
-        return Effect.void
-      }),
+    onGiveUp: (failure: Reader.Failure, message: Delivery) => giveUp(place, failure, message),
     ...(retries(group) ? { retry: Schedule.spaced(group.retryMs) } : {})
   } as const
-  const call = (job: Job, message: Delivery, attempt: number) => handler(recorder, seed, who, job, message, attempt)
-  return group.batch > 0
+  return group.how === "batch"
     ? Reader.handleBatch(
       topic,
-      { ...options, size: group.batch, within: 500 },
+      { ...handling, size: group.batch, within: 500 },
       (batch) =>
-        Effect.forEach(batch, ({ message, value }) => call(value, message, message.deliveryCount), {
+        Effect.forEach(batch, ({ message, value }) => work(place, value, message, message.deliveryCount), {
           concurrency: "unbounded",
           discard: true
         })
     )
-    : Reader.handle(topic, { ...options, lanes: group.lanes }, call)
+    : Reader.handle(
+      topic,
+      { ...handling, lanes: group.lanes },
+      (job, message, attempt) => work(place, job, message, attempt)
+    )
+}
+
+const consumer = ({ name, source }: Group) => {
+  switch (source) {
+    case "durable":
+      return name
+    case "ephemeral":
+      return Reader.ephemeral()
+    case "ordered":
+      return Reader.ordered()
+  }
+}
+
+const giveUp = ({ recorder, seed, who }: Place, failure: Reader.Failure, message: Delivery) =>
+  Effect.suspend(() => {
+    const { group } = who
+    const dice = new Dice(hash(`${seed} ${group.name} ${message.streamSequence} ${message.deliveryCount} up`))
+    if (!recorder.healed && dice.chance(group.giveUpFails)) {
+      if (comesOnce(group, message.subject)) {
+        // Nobody can bring it back: it is given up all the same.
+        recorder.givenUp(who, message, "NotKept", failure.attempts)
+      }
+      return Effect.fail("nowhere to keep it")
+    }
+    recorder.givenUp(who, message, failure._tag, failure.attempts)
+    return Effect.void
+  })
+
+/** Whether a message is acknowledged, or needs no ack, before its handler begins. */
+export const comesOnce = ({ policy, source }: Group, subject: string): boolean =>
+  source === "ordered" || AckPolicy.acksOnEnqueue(policy)(subject)
+
+/** What a stream's user does: works, then acknowledges, sends back, or gives up. */
+const byHand = (place: Place, delivery: Reader.Delivery<Job>): Effect.Effect<void> => {
+  const { message, value } = delivery
+  const { recorder, who } = place
+  const up = (why: string) =>
+    Effect.andThen(
+      Effect.sync(() => recorder.givenUp(who, message, why, message.deliveryCount)),
+      delivery.term(why)
+    )
+  if (Result.isFailure(value)) {
+    return up("Undecodable")
+  }
+  return Effect.matchCauseEffect(work(place, value.success, message, message.deliveryCount), {
+    onSuccess: () => delivery.ack,
+    onFailure: () =>
+      message.deliveryCount >= who.group.maxAttempts || comesOnce(who.group, message.subject)
+        ? up("Failed")
+        : delivery.nak(who.group.retryMs)
+  })
 }
 
 /** It does what the seed says about this attempt at this message. After the healing, it succeeds. */
-const handler = (recorder: Recorder, seed: number, who: Who, job: Job, message: Delivery, attempt: number) =>
+const work = ({ recorder, seed, who }: Place, job: Job, message: Delivery, attempt: number) =>
   Effect.suspend(() => {
     const { group } = who
     const call = recorder.began(who, message, job)
-    const place = `${seed} ${group.name} ${message.streamSequence} ${message.deliveryCount} ${attempt}`
-    const dice = new Dice(hash(place))
+    const dice = new Dice(hash(`${seed} ${group.name} ${message.streamSequence} ${message.deliveryCount} ${attempt}`))
     const millis = Math.min(dice.int(0, group.slowMs), recorder.healed ? 100 : Number.POSITIVE_INFINITY)
     const hangs = dice.chance(group.hangRate) && !recorder.healed
     const fails = dice.chance(group.failRate) && !recorder.healed
-    const wait = hangs ? Effect.never : millis === 0 ? Effect.void : Effect.sleep(millis)
+    // Nobody ends what hangs in a stream of deliveries, except itself.
+    const hang = group.how === "stream" ? Effect.sleep(group.timeBudgetMs + group.ackWaitMs + 1_000) : Effect.never
+    const wait = hangs ? hang : millis === 0 ? Effect.void : Effect.sleep(millis)
     const end = fails ? (dice.chance(0.2) ? Effect.die("a defect") : Effect.fail("a failure")) : Effect.void
     return Effect.onExit(Effect.andThen(wait, end), (exit) =>
       Effect.sync(() => {

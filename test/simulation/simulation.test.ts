@@ -1,25 +1,35 @@
-/** A slice of the seeds; that a seed means one run; and that every check can fail. */
+/** A slice of the seeds; that a seed means one run, wherever it runs; and that what hangs is ended. */
 import { assert, describe, it } from "@effect/vitest"
-import * as Effect from "effect/Effect"
 import { spawnSync } from "node:child_process"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import type { Ledger } from "../../src/Reader.ts"
-import { checks } from "./checks/all.ts"
-import type { Event, History } from "./history.ts"
-import { runSeed, shrink } from "./run.ts"
-import { type Group, make } from "./scenario.ts"
+import { inOrder, Pool } from "./pool.ts"
+import { type Result, runSeed, shrink } from "./run.ts"
 
 const main = join(dirname(fileURLToPath(import.meta.url)), "main.ts")
 
+/** As `npm run simulate` does. */
+const simulate = (...args: ReadonlyArray<string>) =>
+  spawnSync(process.execPath, [main, "--json", ...args], { encoding: "utf8" })
+
+/** All results of these seeds, in order. */
+const results = async (workers: number, from: number, runs: number): Promise<ReadonlyArray<Result>> => {
+  const pool = new Pool({ workers, hangsAfterMs: 60_000 })
+  const all: Array<Result> = []
+  await inOrder(pool, { from, runs, ahead: workers * 8 }, async (result) => {
+    all.push(result)
+  })
+  await pool.close()
+  return all
+}
+
 describe("the world", () => {
-  for (const from of [1, 51, 101]) {
-    it(`keeps its promises for the seeds from ${from} to ${from + 49}`, async () => {
-      for (let seed = from; seed < from + 50; seed++) {
-        const { wrong } = await runSeed(seed)
+  for (const from of [1, 126, 251, 376]) {
+    it(`keeps its promises for the seeds from ${from} to ${from + 124}`, async () => {
+      for (const { seed, wrong } of await results(2, from, 125)) {
         assert.isEmpty(wrong, `seed ${seed}: ${wrong.join("\n")}`)
       }
-    })
+    }, 120_000)
   }
 
   it("does the same for the same seed, and something else for another", async () => {
@@ -30,107 +40,54 @@ describe("the world", () => {
     }
   })
 
+  it("does the same on one thread and on three, in the same order", async () => {
+    const [one, three] = await Promise.all([results(1, 500, 12), results(3, 500, 12)])
+    assert.deepStrictEqual(one, three)
+    assert.deepStrictEqual(one.map(({ seed }) => seed), Array.from({ length: 12 }, (_, index) => 500 + index))
+    assert.strictEqual(one[4]?.hash, (await runSeed(504)).hash)
+  }, 60_000)
+
   it("does the same in a process of its own, which says so as JSON", async () => {
-    const { hash, messages } = await runSeed(7)
-    const { status, stderr, stdout } = spawnSync(process.execPath, [main, "--seed", "7", "--runs", "1", "--json"], {
-      encoding: "utf8"
-    })
+    const { faults, hash, messages } = await runSeed(7)
+    const { status, stderr, stdout } = simulate("--seed", "7", "--runs", "1")
     assert.strictEqual(status, 0)
     assert.include(stderr, `trace ${hash}`)
-    const { ms, ...rest } = JSON.parse(stdout.trim().split("\n").at(-1)!)
+    const { ms, ...rest } = JSON.parse(stdout)
     assert.isAbove(ms, 0)
-    assert.deepStrictEqual({ ...rest, faults: 0 }, { runs: 1, failed: 0, seeds: [], messages, faults: 0 })
-  })
+    assert.deepStrictEqual(rest, { runs: 1, failed: 0, seeds: [], messages, faults: faults.length })
+  }, 30_000)
 
-  it("meets the same faults when they are played from a list", async () => {
-    const { faults } = await runSeed(4)
-    const { faults: played } = await runSeed(4, faults)
-    assert.isAbove(faults.length, 0)
-    assert.deepStrictEqual(played, faults)
+  it("meets the same when what went wrong is played from a list", async () => {
+    let happened = 0
+    for (const seed of [4, 5, 6, 7, 8, 9]) {
+      const { faults, hash } = await runSeed(seed)
+      const played = await runSeed(seed, faults)
+      assert.deepStrictEqual(played.faults, faults)
+      assert.strictEqual(played.hash, hash)
+      happened += faults.filter((fault) => !("operation" in fault)).length
+    }
+    assert.isAbove(happened, 0)
+  })
+})
+
+describe("a thread", () => {
+  const loop = new URL(
+    "data:text/javascript,import { parentPort } from 'node:worker_threads';"
+      + "parentPort.on('message', ({ seed }) => { while (seed === 2); parentPort.postMessage({ seed, wrong: [] }) })"
+  )
+
+  it("that turns in a loop is ended, and the others go on", async () => {
+    const pool = new Pool({ workers: 1, hangsAfterMs: 300, program: loop })
+    const all = await Promise.all([1, 2, 3].map((seed) => pool.run({ seed })))
+    await pool.close()
+    assert.deepStrictEqual(all.map(({ wrong }) => wrong), [[], ["hung for 300 ms"], []])
   })
 })
 
 describe("shrinking", () => {
   it("leaves the faults that matter", async () => {
-    const faults = Array.from({ length: 30 }, (_, index) => ({
-      operation: "take" as const,
-      at: index,
-      kind: "slowTake" as const,
-      delayMs: 1
-    }))
-    const few = await shrink(faults, async (some) => [3, 21].every((at) => some.some((fault) => fault.at === at)))
-    assert.deepStrictEqual(few.map((fault) => fault.at), [3, 21])
+    const faults = Array.from({ length: 30 }, (_, at) => at)
+    const few = await shrink(faults, async (some) => [3, 21].every((at) => some.includes(at)))
+    assert.deepStrictEqual(few, [3, 21])
   })
-})
-
-const group: Group = {
-  ...make(1).groups[0]!,
-  name: "g0",
-  policy: { _tag: "onProcess" },
-  keyed: true,
-  batch: 0,
-  ackWaitMs: 1_000
-}
-
-const ledger: Ledger = {
-  delivered: 2,
-  finished: 2,
-  returned: 0,
-  abandoned: 0,
-  lost: 0,
-  swallowed: 0,
-  displaced: 0,
-  unconfirmed: 0,
-  processed: 2,
-  retried: 0,
-  rejected: 0,
-  failed: 0
-}
-
-const who = { group: "g0", replica: 0 }
-
-const call = (at: number, call: number, sequence: number): ReadonlyArray<Event> => [
-  { _tag: "began", at, ...who, call, sequence, delivery: 1, id: `p.${sequence}`, key: "k" },
-  { _tag: "ended", at: at + 1, call, outcome: "ok" },
-  { _tag: "verdict", at: at + 1, ...who, sequence, verdict: "Ack" }
-]
-
-const events: ReadonlyArray<Event> = [
-  { _tag: "sent", at: 0, id: "p.1", outcome: "Confirmed" },
-  { _tag: "sent", at: 0, id: "p.2", outcome: "Confirmed" },
-  { _tag: "opened", at: 0, ...who },
-  ...call(1, 1, 1),
-  ...call(3, 2, 2),
-  { _tag: "healed", at: 9 }
-]
-
-/** Two messages of one key, each processed once. */
-const good: History = {
-  scenario: { ...make(1), groups: [group] },
-  events,
-  stored: [{ sequence: 1, id: "p.1", subject: "sim.a" }, { sequence: 2, id: "p.2", subject: "sim.a" }],
-  closings: [{ ...who, ledger, held: 0 }],
-  faults: [],
-  stuck: []
-}
-
-const broken: Readonly<Record<string, History>> = {
-  accounting: { ...good, closings: [{ ...who, ledger: { ...ledger, finished: 1 }, held: 0 }] },
-  ackedAfterwards: { ...good, events: events.filter((event) => event._tag !== "ended") },
-  bounds: { ...good, events: [...events, { _tag: "bound", at: 5, group: "g0", what: "it holds 3 of 2" }] },
-  liveness: { ...good, stuck: ["g0 holds 1"] },
-  noLoss: { ...good, events: events.filter((event) => !("call" in event && event.call === 2)) },
-  nothingInvented: { ...good, stored: good.stored.slice(0, 1) },
-  orderPerKey: { ...good, events: [...events.slice(0, 3), ...call(1, 2, 2), ...call(3, 1, 1), ...events.slice(9)] },
-  repeatsExplained: { ...good, events: [...events, ...call(10, 3, 1)] }
-}
-
-describe("the checks", () => {
-  for (const [name, check] of Object.entries(checks)) {
-    it.effect(`${name} passes what is right, and finds what is wrong`, () =>
-      Effect.sync(() => {
-        assert.isEmpty(check(good))
-        assert.isNotEmpty(check(broken[name]!))
-      }))
-  }
 })

@@ -32,8 +32,8 @@ export class Script implements Port {
   readonly extend = (entries: ReadonlyArray<Entry>): void => {
     this.extended.push(entries.map((entry) => entry.delivery.streamSequence))
   }
-  /** How the consumer stands: nothing is unanswered, unless the test says so. `undefined`: the broker does not answer. */
-  standing: Standing | undefined = { ackFloor: 0, ackPending: 0, delivered: 0 }
+  /** How the consumer stands. `undefined`: the broker does not answer. */
+  standing: Standing | undefined
   intake: Intake.Intake | undefined
   readonly inspect = (): void => {
     if (this.standing !== undefined) {
@@ -70,7 +70,8 @@ export interface Options extends Partial<Flow> {
   readonly pullBytesMin?: number
   /** Even when the test is over, the broker confirms nothing by itself. */
   readonly silent?: boolean
-  readonly standing?: Standing | undefined
+  /** How the consumer stands. Default: nothing is unanswered under `upTo`, else the broker does not answer. */
+  readonly standing?: Standing
 }
 
 export const LEASE = 3_000
@@ -113,7 +114,8 @@ export const setup = (options: Options = {}) =>
       }
     }
     port.intake = intake
-    port.standing = "standing" in options ? options.standing : port.standing
+    const nothing = { ackFloor: 0, ackPending: 0, delivered: 0 }
+    port.standing = options.standing ?? (options.ack?._tag === "upTo" ? nothing : undefined)
     intake.connected()
     if (options.silent !== true) {
       yield* Effect.addFinalizer(() =>

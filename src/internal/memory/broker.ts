@@ -285,8 +285,9 @@ export class Broker {
       return
     }
     this.#advise({ _tag: "StreamLeader", stream: name, at: this.now() })
-    for (const consumer of stream.consumers.keys()) {
-      this.#advise({ _tag: "ConsumerLeader", stream: name, consumer, at: this.now() })
+    for (const [consumerName, consumer] of stream.consumers) {
+      consumer.restarted()
+      this.#advise({ _tag: "ConsumerLeader", stream: name, consumer: consumerName, at: this.now() })
     }
   }
 

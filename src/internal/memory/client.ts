@@ -144,6 +144,7 @@ const capabilitiesOf = (broker: Broker): Capabilities => ({
   promptReturn: true,
   unlimitedBackoff: true,
   purgeKeepsUnanswered: true,
+  keepsGivenUp: true,
   termReason: true,
   maxPayload: broker.maxPayload
 })

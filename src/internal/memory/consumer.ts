@@ -231,18 +231,19 @@ export class Consumer implements Follower, Timed {
     this.#tracking.unanswered.clear()
   }
 
-  /** Whoever waits is told, and has to ask again. */
+  /** Its leader steps down: whoever waits is told, and has to ask again. */
   leaderChanged(): void {
     this.#requests.endAll("leader")
+    this.halt()
   }
 
-  /** The server is stopped. */
+  /** Nobody looks after it: its server is stopped, or it has no leader. */
   halt(): void {
     this.#halted = true
     this.#requests.clear()
   }
 
-  /** The server runs again. */
+  /** Somebody does again, who knows what was written down. */
   restarted(): void {
     this.#halted = false
     this.#tracking.restore()

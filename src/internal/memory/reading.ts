@@ -243,7 +243,9 @@ export class Reading implements Port, Puller {
       this.#from = 1
       this.#intake.reset()
     }
-    const at = Math.max(this.#from, this.#intake.resumeAt())
+    // An ordered source gives each message once, whatever became of it.
+    const { highest } = this.#intake.holdings
+    const at = Math.max(this.#from, this.#source._tag === "ordered" ? highest + 1 : this.#intake.resumeAt())
     const want = wanted(broker, this.#source)
     const create = Option.map(want.create, (consumer): Topology.Consumer => ({
       ...consumer,
@@ -255,7 +257,7 @@ export class Reading implements Port, Puller {
       return
     }
     this.#consumer = made.success
-    this.#intake.connected()
+    this.#intake.replaced()
   }
 
   #replaceLater(until: number): void {

@@ -40,6 +40,8 @@ export interface Request<A extends Asker> {
   readonly noWait: boolean
   messages: number
   bytes: number
+  /** It has got something. */
+  served: boolean
   /** Whoever asked is gone. The server finds out when it is this one's turn, or when it is asked how many wait. */
   isGone: boolean
 }
@@ -76,7 +78,7 @@ export class Requests<A extends Asker> {
   }
 
   add(puller: A, { bytes, expiresAt, messages, noWait = false }: Ask): void {
-    this.#waiting.push({ puller, messages, bytes, expiresAt, noWait, isGone: false })
+    this.#waiting.push({ puller, messages, bytes, expiresAt, noWait, served: false, isGone: false })
   }
 
   /** Whose turn it is for a message of this size; whoever has no room for it is done. */
@@ -96,6 +98,7 @@ export class Requests<A extends Asker> {
 
   /** A message of this size goes to the first, who goes to the end, or is done. */
   serve(first: Request<A>, bytes: number): void {
+    first.served = true
     first.messages--
     first.bytes -= bytes
     const isDone = first.messages <= 0 || first.bytes === 0
@@ -117,10 +120,10 @@ export class Requests<A extends Asker> {
     }
   }
 
-  /** There is nothing left: those that would not wait are done. */
+  /** There is nothing left: those that would not wait are done. With a time to wait they wait for the first message. */
   exhausted(): void {
-    if (this.#waiting.some((request) => request.noWait)) {
-      this.#end((request) => request.noWait, "empty")
+    if (this.#waiting.some(isImpatient)) {
+      this.#end(isImpatient, "empty")
     }
   }
 
@@ -159,3 +162,6 @@ export class Requests<A extends Asker> {
     return this.#waiting.filter((request) => !request.isGone)
   }
 }
+
+const isImpatient = ({ expiresAt, noWait, served }: Request<Asker>): boolean =>
+  noWait && (served || expiresAt === Number.POSITIVE_INFINITY)

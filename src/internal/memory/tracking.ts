@@ -29,7 +29,7 @@ export interface Options {
   readonly arm: (at: number) => void
 }
 
-/** After a restart a server looks for what has expired after 500 to 1,500 ms, by chance. */
+/** After that a server looks for what has expired after 500 to 1,500 ms, by chance. */
 const FIRST_LOOK_MS = 1_000
 const DELETED = "Unacknowledged message was deleted"
 
@@ -243,8 +243,8 @@ export class Tracking {
   }
 
   /**
-   * The server was restarted: what the ledger says is true again. Nothing is due, because that was not written down; what
-   * has expired meanwhile is found a little later.
+   * The server was restarted, or there is another leader: what the ledger says is true again. Nothing is due, because that
+   * was not written down; what has expired meanwhile is found a little later.
    */
   restore(): void {
     const { consumerDelivered, consumerFloor, floor, pending, redelivered } = this.ledger
@@ -293,7 +293,7 @@ export class Tracking {
       this.#options.tell({ _tag: "MaxDeliveries", sequence, deliveries: counted })
     }
     this.unanswered.drop(pending)
-    this.ledger.noteDelivery(sequence, consumerSequence, counted, pending.since)
+    this.ledger.noteDelivery(sequence, consumerSequence, counted + 1, pending.since)
     this.redelivered.set(sequence, counted)
     return true
   }

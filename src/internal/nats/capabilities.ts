@@ -15,6 +15,7 @@ export const ofServer = (info: { readonly version: string; readonly maxPayload: 
   promptReturn: atLeast(info.version, [2, 10]),
   unlimitedBackoff: atLeast(info.version, [2, 10]),
   purgeKeepsUnanswered: atLeast(info.version, [2, 10]),
+  keepsGivenUp: atLeast(info.version, [2, 10]),
   termReason: atLeast(info.version, [2, 11]),
   maxPayload: info.maxPayload
 })

@@ -141,11 +141,13 @@ export class Outcomes<R> {
   keep<A>(item: Item<A>, reason: string, cause: Cause.Cause<unknown>): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       const delay = Math.min(60_000, 1_000 * 2 ** Math.min(item.attempt - 1, 6))
-      const kept = !this.#session.plan.acksOnEnqueue(item.delivery.subject)
+      const { acksOnEnqueue, source } = this.#session.plan
+      const once = source._tag === "ordered" ? "an ordered source gives it once" : "it was acknowledged on enqueue"
+      const kept = source._tag !== "ordered" && !acksOnEnqueue(item.delivery.subject)
       this.#session.tally[kept ? "retried" : "failed"]++
       const what = kept
         ? `a message could not be given up; it is kept, and comes back in ${delay} ms`
-        : "a message could not be given up, and is lost: it was acknowledged on enqueue"
+        : `a message could not be given up, and is lost: ${once}`
       yield* Effect.logError(what, this.#ids(item, { reason, attempts: item.attempt }), tagOf(cause))
       yield* this.settle(item, Settlement.nak(delay))
     })

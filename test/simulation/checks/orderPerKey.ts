@@ -1,5 +1,5 @@
 /** C5: one reader, keys, retries in place: of a key, the next message begins when the one before is done. */
-import { begun, type Check, ends, type History } from "../history.ts"
+import { begun, type Check, closingsOf, ends, type History, injected, spans } from "../history.ts"
 import { type Group, retries } from "../scenario.ts"
 
 export const orderPerKey: Check = (history) => {
@@ -27,9 +27,9 @@ export const orderPerKey: Check = (history) => {
 }
 
 /** Where order is promised: nothing on the way may turn it round, and nobody else takes part. */
-const isPromised = ({ closings, faults }: History, group: Group): boolean =>
-  group.keyed && group.batch === 0 && closings.filter((closing) => closing.group === group.name).length === 1
+const isPromised = (history: History, group: Group): boolean =>
+  group.keyed && group.how === "each" && closingsOf(history, group.name).length === 1
   && retries(group)
-  && !faults.some(({ kind, what }) =>
-    kind === "disconnect" || ((kind === "reorder" || kind === "endTake") && what.split(" ")[1] === group.name)
-  )
+  && spans(history, group.name).length === 0
+  && !history.faults.some((fault) => "kind" in fault && fault.kind === "disconnect")
+  && !injected(history, group).some(({ kind }) => kind === "reorder" || kind === "endTake")

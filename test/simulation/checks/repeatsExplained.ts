@@ -1,5 +1,6 @@
 /** C4: a handler runs again only after a failure, an interruption, a verdict that went astray, or a lost lease. */
-import { type Began, begun, type Check, closingsOf, type Ended, ends, type History } from "../history.ts"
+import { lostLease, strayed, wasAway, wasReplaced } from "../explanations.ts"
+import { type Began, begun, type Check, closingsOf, type Ended, ends, type History, injected } from "../history.ts"
 import type { Group } from "../scenario.ts"
 
 export const repeatsExplained: Check = (history) => {
@@ -17,27 +18,22 @@ export const repeatsExplained: Check = (history) => {
         continue
       }
       const end = how.get(last.call)
-      if (failed(group, last, calls, how)) {
+      if (
+        failed(group, last, calls, how) || wasTaken(history, group, last, end) || cameLate(history, group, call)
+        || wasReplaced(history, group, last, call)
+      ) {
         continue
       }
       if (leaves(history, last, call) && (left.get(last.replica) ?? 0) > 0) {
         left.set(last.replica, left.get(last.replica)! - 1)
         continue
       }
-      if (!wasAway(history, group, last, end, call)) {
+      if (!wasAway(history, group, last, end, call) && !lostLease(history, group, last)) {
         wrong.push(`C4: ${group.name} ran ${call.sequence} again at ${call.at}, after ${last.at}, for no reason`)
       }
     }
   }
   return wrong
-}
-
-/** Whether a call failed, or the batch that it was part of. */
-const failed = (group: Group, last: Began, calls: ReadonlyArray<Began>, how: ReadonlyMap<number, Ended>): boolean => {
-  const ending = (call: Began) => how.get(call.call)?.outcome ?? "ok"
-  return group.batch === 0
-    ? ending(last) !== "ok"
-    : calls.some((call) => call.at === last.at && call.replica === last.replica && ending(call) !== "ok")
 }
 
 /**
@@ -59,35 +55,33 @@ const leaves = ({ events }: History, { at, group, replica }: Began, next: Began)
     && event.at <= next.at
   )
 
-/** Whose verdicts met a fault. A late one may find that its reader is cut off, and gone before it is back. */
-const strayed = ({ faults }: History, { name }: Group): ReadonlySet<number> => {
-  const sequences = new Set<number>()
-  for (const { kind, what } of faults) {
-    const [, consumer, sequence] = what.split(" ")
-    if (consumer === name && ["loseVerdict", "repeatDelivery", "lateVerdict"].includes(kind)) {
-      sequences.add(Number(sequence))
-    }
-  }
-  return sequences
+/** Whether a call failed, or the batch that it was part of. */
+const failed = (group: Group, last: Began, calls: ReadonlyArray<Began>, how: ReadonlyMap<number, Ended>): boolean => {
+  const ending = (call: Began) => how.get(call.call)?.outcome ?? "ok"
+  return group.how === "batch"
+    ? calls.some((call) => call.at === last.at && call.replica === last.replica && ending(call) !== "ok")
+    : ending(last) !== "ok"
 }
 
-/** Whether the reader of a call was cut off at a time at which its lease, or its verdict, may have been lost. */
-const wasAway = ({ events }: History, group: Group, last: Began, end: Ended | undefined, next: Began): boolean => {
-  let away = false
-  for (const event of events) {
-    if (event.at > next.at) {
-      break
-    }
-    const isIts = "replica" in event && event.replica === last.replica && event.group === group.name
-    if (isIts && event._tag === "cut") {
-      away = true
-    }
-    if (isIts && event._tag === "back") {
-      away = false
-    }
-    if (away && event.at >= last.at - group.ackWaitMs && event.at <= (end?.at ?? next.at) + group.ackWaitMs) {
-      return true
-    }
-  }
-  return away
-}
+/** What is settled by hand is lost to the broker when its time budget is over, or when its source ends. */
+const wasTaken = (
+  { events }: History,
+  { how, name, timeBudgetMs }: Group,
+  last: Began,
+  end: Ended | undefined
+): boolean =>
+  how === "stream" && (
+    end === undefined || end.at - last.takenAt >= timeBudgetMs
+    || events.some((event) =>
+      event._tag === "closed" && event.group === name && event.replica === last.replica && event.at >= last.takenAt
+      && event.at <= end.at
+    )
+  )
+
+/** What reached the user of a stream so late that its time budget was over: nobody asks again whether its lease holds. */
+const cameLate = (history: History, group: Group, { takenAt }: Began): boolean =>
+  group.how === "stream"
+  && injected(history, group).some(({ atMs, delayMs, kind }) =>
+    (kind === "lateDelivery" || kind === "reorder") && delayMs >= group.timeBudgetMs && atMs <= takenAt
+    && takenAt <= atMs + delayMs + 1
+  )
