@@ -85,7 +85,8 @@ const isEqual = (some: ReadonlyArray<Line>, others: ReadonlyArray<Line>): boolea
 export const difference = ({ memory, other, program }: Outcome, steps = 2): ReadonlyArray<string> => {
   const said = [`${program.kind}: ${Say.config(program.stream)}`, ...program.consumers.map(Say.config)]
   const differing: Array<number> = []
-  for (let step = -1; step <= program.steps.length; step++) {
+  // One after the last step is the end, and one more what became of the readers there.
+  for (let step = -1; step <= program.steps.length + 1; step++) {
     if (!isEqual(of(memory, step), of(other, step))) {
       differing.push(step)
     }
@@ -93,7 +94,11 @@ export const difference = ({ memory, other, program }: Outcome, steps = 2): Read
   const upTo = differing[steps - 1] ?? differing.at(-1) ?? -1
   for (let step = 0; step <= upTo; step++) {
     const at = program.steps[step]
-    said.push(at === undefined ? "at the end" : `#${step} @${at.atMs} ${Say.operation(at.operation)}`)
+    said.push(
+      at === undefined
+        ? step > program.steps.length ? "closing" : "at the end"
+        : `#${step} @${at.atMs} ${Say.operation(at.operation)}`
+    )
     const [mine, theirs] = [of(memory, step), of(other, step)]
     if (!isEqual(mine, theirs)) {
       said.push(...sides(mine, theirs))

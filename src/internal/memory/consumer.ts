@@ -87,6 +87,10 @@ export class Consumer implements Follower, Timed {
     }
   }
 
+  get floor(): number {
+    return this.#tracking.floor
+  }
+
   get isEnded(): boolean {
     return this.#ended
   }
@@ -183,25 +187,32 @@ export class Consumer implements Follower, Timed {
     }
   }
 
-  ack({ consumerSequence, sequence }: Address): void {
+  /** Whether there is an answer to it: none to what was not delivered yet, by this consumer at least. */
+  ack({ consumerSequence, sequence }: Address): boolean {
     this.#touch()
+    if (sequence >= this.#next || this.config.ack === "none") {
+      return false
+    }
     if (this.config.ack === "all") {
       const covered = this.#tracking.answerUpTo(sequence, consumerSequence)
       for (const done of covered) {
         this.stream.release(done)
       }
-    } else if (this.config.ack === "explicit" && sequence < this.#next) {
+    } else {
       this.#tracking.answer(sequence, consumerSequence)
       this.stream.release(sequence)
     }
     this.#environment.wake(this)
+    return true
   }
 
-  term(address: Address, reason: string): void {
-    this.ack(address)
+  /** As `ack`; it is told in any case. */
+  term(address: Address, reason: string): boolean {
+    const isAnswered = this.ack(address)
     const { advise, now } = this.#environment
     const of = { stream: this.stream.config.name, consumer: this.config.name, at: now() }
     advise({ _tag: "Terminated", ...address, reason, ...of })
+    return isAnswered
   }
 
   nak(address: Address, delayMs: number): void {
