@@ -37,7 +37,19 @@ const ledger: Ledger = {
 const who = { group: "g0", replica: 0 }
 
 const call = (at: number, call: number, sequence: number, delivery = 1): ReadonlyArray<Event> => [
-  { _tag: "began", at, ...who, call, sequence, delivery, id: `p.${sequence}`, key: "k", givenAt: at, takenAt: at },
+  {
+    _tag: "began",
+    at,
+    ...who,
+    call,
+    sequence,
+    delivery,
+    id: `p.${sequence}`,
+    key: "k",
+    givenAt: at,
+    takenAt: at,
+    swallowed: 0
+  },
   { _tag: "ended", at: at + 1, call, outcome: "ok" },
   { _tag: "verdict", at: at + 1, ...who, sequence, verdict: "Ack" }
 ]
@@ -135,7 +147,7 @@ const broken: Readonly<Record<string, ReadonlyArray<History>>> = {
     }
   ],
   truthfulStatus: [
-    { ...good, events: [...events, { _tag: "cut", at: 2, ...who }, { _tag: "closed", at: 9, ...who }] },
+    { ...good, events: [...events, { _tag: "cut", at: 2, ...who, swallowed: 0 }, { _tag: "closed", at: 9, ...who }] },
     {
       ...good,
       events: [

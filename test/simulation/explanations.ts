@@ -102,3 +102,7 @@ export const coveredByRemoval = (history: History, { name }: Group): ReadonlySet
   }
   return covered
 }
+
+/** What the user of a stream began when its time budget was over already: nobody asks again whether its lease holds. */
+export const cameLate = (group: Group, { at, givenAt }: Began): boolean =>
+  group.how === "stream" && at - givenAt >= group.timeBudgetMs

@@ -37,6 +37,8 @@ export type Event =
     /** When the layer gave it away, and when the reader got it. */
     readonly givenAt: number
     readonly takenAt: number
+    /** How many repeats the reader's layers had swallowed by then. */
+    readonly swallowed: number
   }
   | { readonly _tag: "ended"; readonly at: number; readonly call: number; readonly outcome: Outcome }
   | {
@@ -58,7 +60,14 @@ export type Event =
   }
   | { readonly _tag: "bound"; readonly at: number; readonly group: string; readonly what: string }
   | {
-    readonly _tag: "cut" | "back" | "opened" | "closed"
+    readonly _tag: "cut"
+    readonly at: number
+    readonly group: string
+    readonly replica: number
+    readonly swallowed: number
+  }
+  | {
+    readonly _tag: "back" | "opened" | "closed"
     readonly at: number
     readonly group: string
     readonly replica: number

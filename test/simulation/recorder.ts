@@ -85,7 +85,8 @@ export class Recorder {
       id: job.id,
       key: job.key,
       givenAt: this.#given.get(delivery) ?? this.now,
-      takenAt: this.#taken.get(delivery) ?? this.now
+      takenAt: this.#taken.get(delivery) ?? this.now,
+      swallowed: this.#swallowed({ group, replica })
     })
     return call
   }
@@ -171,7 +172,9 @@ export class Recorder {
   connection({ group, replica }: Who, connection: Memory.Connection): Memory.Connection {
     const note = (_tag: "cut" | "back") =>
       Effect.sync(() => {
-        this.events.push({ _tag, at: this.now, group: group.name, replica })
+        const what = { at: this.now, group: group.name, replica }
+        const swallowed = this.#swallowed({ group, replica })
+        this.events.push(_tag === "cut" ? { _tag, ...what, swallowed } : { _tag, ...what })
         const away = this.#away.get(group.name) ?? { count: 0, backAt: 0 }
         away.count += _tag === "cut" ? 1 : -1
         away.backAt = this.now
@@ -278,6 +281,11 @@ export class Recorder {
             })
         }))
     }
+  }
+
+  #swallowed({ group, replica }: Who): number {
+    const mine = this.inlets.filter((open) => open.group === group && open.replica === replica)
+    return mine.reduce((sum, { inlet }) => sum + inlet.ledger().swallowed, 0)
   }
 
   #bound(group: Group, what: string): void {

@@ -1,5 +1,5 @@
 /** C4: a handler runs again only after a failure, an interruption, a verdict that went astray, or a lost lease. */
-import { lostLease, strayed, wasAway, wasForgotten, wasReplaced } from "../explanations.ts"
+import { cameLate, lostLease, strayed, wasAway, wasForgotten, wasReplaced } from "../explanations.ts"
 import { type Began, begun, type Check, closingsOf, type Ended, ends, type History } from "../history.ts"
 import type { Group } from "../scenario.ts"
 
@@ -78,7 +78,3 @@ const wasTaken = (
       && event.at <= end.at
     )
   )
-
-/** What the user of a stream began when its time budget was over already: nobody asks again whether its lease holds. */
-const cameLate = (group: Group, { at, givenAt }: Began): boolean =>
-  group.how === "stream" && at - givenAt >= group.timeBudgetMs
