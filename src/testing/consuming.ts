@@ -124,6 +124,26 @@ const durables: ReadonlyArray<Behaviour> = [
       assert.deepStrictEqual(texts(yield* h.process(opened, 1)), ["2"])
       yield* h.until({ ackFloor: 3, ackPending: 0 })
     })),
+  behaviour(
+    "loses nothing that another reader has returned when its consumer is made anew",
+    (h) =>
+      Effect.gen(function*() {
+        yield* h.create()
+        yield* h.storeMany(1)
+        const another = yield* h.read()
+        yield* h.settle(another, yield* h.take(another, 1), Settlement.nak("1 hour"))
+        yield* h.until({ ackPending: 1 })
+        yield* another.close
+        const opened = yield* h.read()
+        yield* h.storeMany(2)
+        assert.deepStrictEqual(texts(yield* h.process(opened, 2)), ["1", "2"])
+        yield* h.until({ ackPending: 1 })
+        yield* h.admin.deleteConsumer(h.stream, "c")
+        yield* h.advance("1 second")
+        assert.deepInclude((yield* h.process(opened, 1))[0], { streamSequence: 1 })
+        yield* h.until({ ackFloor: 3, ackPending: 0 })
+      })
+  ),
   behaviour("ends with a type when a consumer that it was bound to is deleted", (h) =>
     Effect.gen(function*() {
       yield* h.create()

@@ -225,6 +225,21 @@ const policies: ReadonlyArray<Behaviour> = [
         yield* h.until({ ackFloor: 3, ackPending: 0 })
       })
   ),
+  behaviour(
+    "acknowledges under upTo nothing before what was terminated, until that is done",
+    (h) =>
+      Effect.gen(function*() {
+        yield* h.create()
+        yield* h.storeMany(3)
+        const opened = yield* h.read({ ack: { _tag: "upTo" }, consumer: { ack: "all" } })
+        const [a, b, c] = yield* h.take(opened, 3)
+        yield* h.settle(opened, [b!], Settlement.term("no use"))
+        yield* h.advance("100 millis")
+        assert.deepInclude(yield* h.info(), { ackFloor: 0, ackPending: 3 })
+        yield* h.settle(opened, [a!, c!], Settlement.ack)
+        yield* h.until({ ackFloor: 3, ackPending: 0 })
+      })
+  ),
   behaviour("refuses a policy that the consumer's acks do not fit", (h) =>
     Effect.gen(function*() {
       yield* h.create()

@@ -12,9 +12,9 @@ export type Detector = "suite" | "simulation"
 export interface Finding {
   /**
    * `caught`: it says what is wrong. `survived`: it finds nothing. `unseen`: it does not load what is broken. `broken`: it
-   * did not run at all, so that it says nothing about the mutant.
+   * did not run at all, so that it says nothing about the mutant. `stopped`: the other one was faster.
    */
-  readonly verdict: "caught" | "survived" | "unseen" | "broken"
+  readonly verdict: "caught" | "survived" | "unseen" | "broken" | "stopped"
   /** The behaviour that failed, or the seed and its check; why it is broken. */
   readonly by: string
   readonly ms: number
@@ -25,6 +25,8 @@ export interface Limits {
   readonly seeds: number
   /** How long a detector may take, in ms. With nothing broken it takes less than half of that: then this is a hang. */
   readonly limitMs: number
+  /** Stops it: nobody asks any more. */
+  readonly signal?: AbortSignal
 }
 
 /** Nothing to hear from the simulation for so long, in ms, and it hangs. A seed takes a fraction of a second. */
@@ -36,6 +38,9 @@ export const detect = async (detector: Detector, name: string | undefined, limit
   const hits = join(folder, "hits")
   try {
     const run = await start(detector, folder, limits, name === undefined ? {} : { [NAME]: name, [HITS]: hits })
+    if (run.killed === "stopped") {
+      return { verdict: "stopped", by: "stopped", ms: run.ms }
+    }
     const found = detector === "suite" ? ofSuite(run, join(folder, "report.json")) : ofSimulation(run, limits.seeds)
     // Loading the broken source is what the hook reports: without that, whatever was found says nothing about it.
     const isSeen = name === undefined || existsSync(hits)
@@ -50,8 +55,8 @@ export const detect = async (detector: Detector, name: string | undefined, limit
 
 export interface Run {
   readonly output: string
-  /** Why it was killed, if it was: nothing was heard of it any more, or it was not done in time. */
-  readonly killed: "silent" | "late" | undefined
+  /** Why it was killed, if it was: nothing was heard of it any more, it was not done in time, or nobody asks any more. */
+  readonly killed: "silent" | "late" | "stopped" | undefined
   readonly ms: number
 }
 
@@ -60,7 +65,9 @@ export type Found = Omit<Finding, "ms">
 const suite = "test/layers/conformance.memory.test.ts"
 const path = (file: string) => join(root, "test/mutants", file)
 
-const commands: Readonly<Record<Detector, (folder: string, limits: Limits, seed?: number) => ReadonlyArray<string>>> = {
+const commands: Readonly<
+  Record<Detector, (folder: string, limits: Limits, first: ReadonlyArray<number>) => ReadonlyArray<string>>
+> = {
   suite: (folder) => [
     join(root, "node_modules/vitest/vitest.mjs"),
     "run",
@@ -70,12 +77,12 @@ const commands: Readonly<Record<Detector, (folder: string, limits: Limits, seed?
     `--outputFile=${join(folder, "report.json")}`,
     suite
   ],
-  simulation: (_, { seeds }, seed) => [
+  simulation: (_, { seeds }, first) => [
     "--import",
     path("hook.ts"),
     path("simulate.ts"),
     String(seeds),
-    ...(seed === undefined ? [] : [String(seed)])
+    ...first.map(String)
   ]
 }
 
@@ -88,8 +95,7 @@ const start = (
   new Promise((resolve, reject) => {
     const began = performance.now()
     // A group of its own, so that what it starts is killed with it.
-    const seed = mutants.find(({ name }) => name === environment[NAME])?.seed
-    const child = spawn(process.execPath, commands[detector](folder, limits, seed), {
+    const child = spawn(process.execPath, commands[detector](folder, limits, firstSeeds(environment[NAME])), {
       cwd: root,
       detached: true,
       env: { ...process.env, ...environment },
@@ -118,14 +124,24 @@ const start = (
       })
     }
     process.once("exit", kill)
+    const stop = killAs("stopped")
+    limits.signal?.addEventListener("abort", stop)
+    if (limits.signal?.aborted === true) {
+      stop()
+    }
     child.on("error", reject)
     child.on("close", () => {
       clearTimeout(timer)
       clearTimeout(silent)
       process.off("exit", kill)
+      limits.signal?.removeEventListener("abort", stop)
       resolve({ output, killed, ms: Math.round(performance.now() - began) })
     })
   })
+
+/** The seed in which a mutant shows. Where nothing is broken, all of them: nothing may show there. */
+const firstSeeds = (name: string | undefined): ReadonlyArray<number> =>
+  mutants.flatMap((mutant) => mutant.seed !== undefined && mutant.name === (name ?? mutant.name) ? [mutant.seed] : [])
 
 interface Report {
   readonly testResults: ReadonlyArray<{

@@ -18,7 +18,7 @@ const { values } = parseArgs({
   options: {
     only: { type: "string", multiple: true },
     sample: { type: "string" },
-    seeds: { type: "string", default: "200" },
+    seeds: { type: "string", default: "40" },
     json: { type: "boolean", default: false },
     write: { type: "boolean", default: false }
   }
@@ -26,7 +26,8 @@ const { values } = parseArgs({
 const names = new Map(Object.entries(values)).get("only") as ReadonlyArray<string> | undefined
 
 /** Both detectors run side by side, and a mutant has a minute. */
-const LIMITS_MS: Readonly<Record<Detector, number>> = { suite: 30_000, simulation: 50_000 }
+const MOST_MS: Readonly<Record<Detector, number>> = { suite: 30_000, simulation: 50_000 }
+const LEAST_MS = 10_000
 
 const say = (text: string) => void process.stderr.write(`${text}\n`)
 
@@ -50,10 +51,12 @@ const occasion = (): string => {
 
 const sampled = (count: number): ReadonlyArray<Mutant> => {
   const from = occasion()
-  say(`a sample of ${count} for ${from}`)
   const dice = new Dice(hash(from))
   const rest = [...mutants]
-  return Array.from({ length: Math.min(count, rest.length) }, () => rest.splice(dice.int(0, rest.length - 1), 1)[0]!)
+  const length = Math.min(count, rest.length)
+  const some = Array.from({ length }, () => rest.splice(dice.int(0, rest.length - 1), 1)[0]!)
+  say(`of ${mutants.length} mutants, those that ${from} draws: ${some.map(({ name }) => name).join(", ")}`)
+  return some
 }
 
 const chosen = (): ReadonlyArray<Mutant> => {
@@ -67,12 +70,23 @@ const chosen = (): ReadonlyArray<Mutant> => {
   return names === undefined ? mutants : mutants.filter((mutant) => names.includes(mutant.name))
 }
 
-const both = async (name: string | undefined): Promise<Omit<Row, "mutant">> => {
+/** Of a sample, it is enough to know that it is caught: who notices first stops the other one. */
+const isFirstEnough = values.sample !== undefined
+
+const both = async (
+  name: string | undefined,
+  limits: Readonly<Record<Detector, number>>
+): Promise<Omit<Row, "mutant">> => {
   const began = performance.now()
-  const [suite, simulation] = await Promise.all([
-    detect("suite", name, { seeds, limitMs: LIMITS_MS.suite }),
-    detect("simulation", name, { seeds, limitMs: LIMITS_MS.simulation })
-  ])
+  const enough = new AbortController()
+  const one = async (detector: Detector) => {
+    const found = await detect(detector, name, { seeds, limitMs: limits[detector], signal: enough.signal })
+    if (isFirstEnough && found.verdict === "caught") {
+      enough.abort()
+    }
+    return found
+  }
+  const [suite, simulation] = await Promise.all([one("suite"), one("simulation")])
   return { findings: { suite, simulation }, ms: Math.round(performance.now() - began) }
 }
 
@@ -93,19 +107,21 @@ for (const mutant of mutants) {
   }
 }
 
-const asItIs = await both(undefined)
+const asItIs = await both(undefined, MOST_MS)
 for (const detector of ["suite", "simulation"] as const) {
   const { by, ms, verdict } = asItIs.findings[detector]
   say(`nothing broken, ${detector}: ${by} in ${seconds(ms)}`)
   // A hang proves something only if the same takes far less time where nothing is broken.
-  if (verdict !== "survived" || ms * 2 > LIMITS_MS[detector]) {
-    stop(`void: with nothing broken it must find nothing, in half of ${seconds(LIMITS_MS[detector])} at most`)
+  if (verdict !== "survived" || ms * 2 > MOST_MS[detector]) {
+    stop(`void: with nothing broken it must find nothing, in half of ${seconds(MOST_MS[detector])} at most`)
   }
 }
+const limit = (detector: Detector) => Math.min(MOST_MS[detector], Math.max(LEAST_MS, 4 * asItIs.findings[detector].ms))
+const limits = { suite: limit("suite"), simulation: limit("simulation") }
 
 const rows: Array<Row> = []
 for (const mutant of some) {
-  const row: Row = { mutant, ...(await both(mutant.name)) }
+  const row: Row = { mutant, ...(await both(mutant.name, limits)) }
   rows.push(row)
   const text = line(row)
   if (values.json) {

@@ -75,6 +75,18 @@ describe("a detector", () => {
     assert.strictEqual((await detect("suite", "no-such-mutant", limits)).verdict, "broken")
   }, 60_000)
 
+  it("finds nothing in the simulation where nothing is broken, and says so", async () => {
+    const { by, verdict } = await detect("simulation", undefined, { ...limits, seeds: 3 })
+    assert.deepStrictEqual({ by, verdict }, { by: "3 seeds pass", verdict: "survived" })
+  }, 60_000)
+
+  it("stops when the other one was faster", async () => {
+    const signal = AbortSignal.timeout(1_000)
+    const { ms, verdict } = await detect("simulation", undefined, { seeds: 1_000_000, limitMs: 30_000, signal })
+    assert.strictEqual(verdict, "stopped")
+    assert.isBelow(ms, 20_000)
+  }, 60_000)
+
   it("ends what does not end by itself", async () => {
     const { by, verdict } = await detect("simulation", undefined, { seeds: 1_000_000, limitMs: 3_000 })
     assert.strictEqual(verdict, "caught")
@@ -125,6 +137,7 @@ describe("a row", () => {
   it("passes only if one of the two caught it, in time, and both ran", () => {
     assert.isUndefined(problem(row("caught", "survived")))
     assert.isUndefined(problem(row("unseen", "caught")))
+    assert.isUndefined(problem(row("caught", "stopped")))
     assert.strictEqual(problem(row("survived", "survived")), "SURVIVED")
     assert.strictEqual(problem(row("unseen", "survived")), "SURVIVED")
     assert.strictEqual(problem(row("unseen", "unseen")), "nobody loads it")

@@ -20,7 +20,8 @@ const handling: ReadonlyArray<Mutant> = [
       item.retries++`,
     replace: `        return next
       }
-      item.retries++`
+      item.retries++`,
+    seed: 44
   },
   {
     name: "attempts-forget-deliveries",
@@ -28,7 +29,8 @@ const handling: ReadonlyArray<Mutant> = [
     against: "I4",
     file: "src/internal/reader/outcome.ts",
     find: `return this.delivery.deliveryCount + this.retries`,
-    replace: `return 1 + this.retries`
+    replace: `return 1 + this.retries`,
+    seed: 43
   },
   {
     name: "one-attempt-too-many",
@@ -52,7 +54,8 @@ const handling: ReadonlyArray<Mutant> = [
     against: "I9",
     file: "src/internal/reader/session.ts",
     find: `    yield* Effect.addFinalizer(() => session.flush)\n`,
-    replace: ``
+    replace: ``,
+    seed: 67
   },
   {
     name: "batch-without-a-budget",
@@ -96,7 +99,8 @@ const lanes: ReadonlyArray<Mutant> = [
     against: "I4",
     file: "src/internal/reader/engine.ts",
     find: `const parked = fromShared || lane.parked.size === 0 ?`,
-    replace: `const parked = fromShared || lane.line.length === 0 ?`
+    replace: `const parked = fromShared || lane.line.length === 0 ?`,
+    seed: 63
   },
   {
     name: "parked-goes-to-the-end",
@@ -105,7 +109,7 @@ const lanes: ReadonlyArray<Mutant> = [
     file: "src/internal/reader/engine.ts",
     find: `      lane.line.unshift(items)`,
     replace: `      lane.line.replace([...lane.line.items(), ...items])`,
-    seed: 332
+    seed: 355
   },
   {
     name: "no-room-after-the-last",
@@ -155,7 +159,8 @@ const publishing: ReadonlyArray<Mutant> = [
     against: "I11",
     file: "src/internal/publisher/attempts.ts",
     find: `before._tag === "Ambiguous" && after._tag === "NotSent" ?`,
-    replace: `before._tag === "NotSent" && after._tag === "Ambiguous" ?`
+    replace: `before._tag === "NotSent" && after._tag === "Ambiguous" ?`,
+    seed: 136
   },
   {
     name: "retries-past-the-budget",

@@ -101,14 +101,12 @@ const holding: ReadonlyArray<Mutant> = [
     replace: `    if (settlement._tag === "Ack") {`
   },
   {
-    name: "resumes-past-what-was-returned",
-    breaks: "a consumer made anew begins behind a message that was given back and has not come again",
+    name: "resumes-past-what-others-returned",
+    breaks: "a consumer made anew begins behind a message that another reader was given and has not answered",
     against: "I6",
     file: "src/internal/holdings.ts",
-    find: `if (entry.settlement === undefined || entry.settlement._tag === "Nak") {
-        lowest`,
-    replace: `if (entry.settlement === undefined) {
-        lowest`
+    find: `let lowest = Math.min(this.highest, this.#answered) + 1`,
+    replace: `let lowest = this.highest + 1`
   },
   {
     name: "displaced-always-acked",

@@ -99,7 +99,8 @@ const consumers: ReadonlyArray<Mutant> = [
     against: "server",
     file: "src/internal/memory/reading.ts",
     find: `        return this.#consumer.term(address, settlement.reason)`,
-    replace: `        return this.#consumer.nak(address, 0)`
+    replace: `        this.#consumer.nak(address, 0)
+        return true`
   }
 ]
 
