@@ -52,6 +52,7 @@ const world = Effect.fnUntraced(function*(scenario: Scenario) {
   const recorder = new Recorder(() => clock.currentTimeMillisUnsafe())
   const broker = yield* Memory.Broker
   const faults = yield* Faulty.Faults
+  yield* Effect.forkScoped(recorder.listen(broker, scenario.groups), { startImmediately: true })
   yield* Effect.orDie(
     broker.topology.createStream(Topology.stream(STREAM, { subjects: ["sim.>"], ...scenario.limits }))
   )
@@ -61,7 +62,6 @@ const world = Effect.fnUntraced(function*(scenario: Scenario) {
     (sendings) => Effect.forkScoped(publishing.run(recorder, sendings))
   )
   const running = yield* beginAll(recorder, scenario)
-  yield* Effect.forkScoped(recorder.listen(broker, scenario.groups), { startImmediately: true })
   for (const happening of scenario.happenings) {
     yield* Effect.forkScoped(Effect.andThen(Effect.sleep(happening.atMs), happen(recorder, happening)))
   }
