@@ -86,8 +86,15 @@ export class Verdicts {
       return
     }
     const batch: Sent = { id: ++this.#lastId, entries, covers, sentAt: this.#options.now(), attempt }
+    const before = new Set<number>()
     for (const entry of covers) {
+      if (entry.batch !== 0) {
+        before.add(entry.batch)
+      }
       entry.batch = batch.id
+    }
+    for (const id of before) {
+      this.#supersede(id)
     }
     this.#sent.set(batch.id, batch)
     this.#options.write(batch)
@@ -181,6 +188,13 @@ export class Verdicts {
       : this.#options.table.prefix().filter((entry) => entry.settlement?._tag !== "Nak")
     const last = prefix.at(-1)
     return last === undefined ? [single, single] : [[...single, last], [...single, ...prefix]]
+  }
+
+  /** A batch of which everything has gone out again is waited for no more: the consumer it was for may not be there. */
+  #supersede(id: number): void {
+    if (this.#sent.get(id)?.covers.every((entry) => entry.batch !== id) === true) {
+      this.#sent.delete(id)
+    }
   }
 
   #release(batch: Sent): void {

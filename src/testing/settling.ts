@@ -174,7 +174,7 @@ const policies: ReadonlyArray<Behaviour> = [
     Effect.gen(function*() {
       yield* h.create()
       yield* h.store(["telemetry.1", "t1"], ["jobs.1", "j1"], ["telemetry.2", "t2"], ["jobs.2", "j2"])
-      const onEnqueue = [Subject.patternUnsafe(h.subject("telemetry.*"))]
+      const onEnqueue = ["telemetry.*", "metrics.*"].map((pattern) => Subject.patternUnsafe(h.subject(pattern)))
       const opened = yield* h.read({ ack: { _tag: "hybrid", onEnqueue } })
       yield* h.until({ ackFloor: 1, ackPending: 2 })
       const taken = yield* h.take(opened, 4)

@@ -220,6 +220,22 @@ describe("stopping and closing", () => {
       assert.deepInclude(ledger(), { returned: 2, unconfirmed: 2, held: 0 })
     }))
 
+  it.effect("closing does not wait for what has gone out again since, and was confirmed then", () =>
+    Effect.gen(function*() {
+      const { arrive, close, intake, ledger, port, settle, take, turn } = yield* closable({ silent: true })
+      arrive(...many(1, 2))
+      yield* settle(yield* take(2))
+      turn()
+      // Made anew, the consumer ignores what it has not delivered yet; then it delivers it again.
+      intake.deliver(delivery(1), "1.2")
+      intake.deliver(delivery(2), "2.2")
+      turn()
+      assert.deepStrictEqual(port.batches.map(({ entries }) => entries.length), [2, 2])
+      intake.confirmed(port.batches[1]!.id)
+      yield* close
+      assert.deepInclude(ledger(), { settled: 2, swallowed: 2, unconfirmed: 0 })
+    }))
+
   it.effect("closing does not wait when nobody is left to confirm", () =>
     Effect.gen(function*() {
       const { arrive, close, intake, ledger } = yield* closable({ silent: true })

@@ -56,6 +56,52 @@ describe("a stream", () => {
       assert.strictEqual(sequenceOf(yield* publish("b", 500)), 3)
     }))
 
+  test("takes what fills its bytes exactly, and no more", (h) =>
+    Effect.gen(function*() {
+      yield* h.create({ maxBytes: 10_000, discard: "new" })
+      yield* h.publish(h.message("a", "", { id: "1" }))
+      const { bytes } = yield* h.streamInfo()
+      yield* h.admin.deleteStream(h.stream)
+      yield* h.create({ maxBytes: 2 * bytes, discard: "new" })
+      assert.strictEqual(sequenceOf(yield* h.publish(h.message("a", "", { id: "1" }))), 1)
+      assert.strictEqual(sequenceOf(yield* h.publish(h.message("a", "", { id: "2" }))), 2)
+      assert.include(refusalOf(yield* h.publish(h.message("a", "", { id: "3" }))), { _tag: "Rejected", code: 10_077 })
+    }))
+
+  test("of interest is purged when its last consumer is deleted, also if it was empty", (h) =>
+    Effect.gen(function*() {
+      yield* h.create({ retention: "interest" })
+      yield* h.admin.createConsumer(h.stream, Topology.consumer("c"))
+      yield* h.admin.deleteConsumer(h.stream, "c")
+      assert.deepInclude(yield* h.streamInfo(), { firstSequence: 1, lastSequence: 0 })
+    }))
+
+  test("of interest keeps what a consumer that is deleted had given up below its floor", (h) =>
+    Effect.gen(function*() {
+      yield* h.create({ retention: "interest" })
+      yield* h.admin.createConsumer(h.stream, Topology.consumer("other", { filters: [h.subject("x")] }))
+      yield* h.admin.createConsumer(h.stream, Topology.consumer("c", { maxDeliver: 1 }))
+      const opened = yield* h.open(bound(h), { queue: Queue.suspend({ messages: 10 }) })
+      yield* h.store(["a", "1"], ["a", "2"], ["a", "3"])
+      const [first, second] = yield* h.take(opened, 3)
+      yield* h.settle(opened, [second!], Settlement.ack)
+      yield* h.settle(opened, [first!], Settlement.nak())
+      // The first is given up, the second done: the floor is at 2, and what is looked through begins there.
+      yield* h.advance("10 millis")
+      yield* h.admin.deleteConsumer(h.stream, "c")
+      assert.deepInclude(yield* h.streamInfo(), { firstSequence: 1, lastSequence: 3, messages: 1 })
+      yield* h.reason(opened.inlet.take(10))
+    }))
+
+  test("that is full still takes, and forgets, what nobody wants", (h) =>
+    Effect.gen(function*() {
+      yield* h.create({ retention: "interest", maxMessages: 1, discard: "new" })
+      yield* h.admin.createConsumer(h.stream, Topology.consumer("c", { filters: [h.subject("a")] }))
+      yield* h.store(["a", "1"])
+      assert.include(refusalOf(yield* h.publish(h.message("a", ""))), { _tag: "Rejected", code: 10_077 })
+      assert.strictEqual(sequenceOf(yield* h.publish(h.message("b", ""))), 2)
+    }))
+
   test("in memory does not tell where there is no message to delete", (h) =>
     Effect.gen(function*() {
       const code = (storage: "file" | "memory") =>
@@ -139,6 +185,51 @@ describe("a consumer", () => {
 })
 
 describe("a reader", () => {
+  test("gets no answer to what a consumer of the same name has not delivered yet", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      yield* h.storeMany(2)
+      yield* h.admin.createConsumer(h.stream, Topology.consumer("c"))
+      const opened = yield* h.open(bound(h), { queue: Queue.suspend({ messages: 2 }), ack: { _tag: "confirmed" } })
+      const held = yield* h.take(opened, 2)
+      yield* h.admin.deleteConsumer(h.stream, "c")
+      yield* h.admin.createConsumer(h.stream, Topology.consumer("c"))
+      yield* opened.inlet.stop
+      const settling = yield* Effect.forkChild(
+        opened.inlet.settle(held.map((delivery) => ({ delivery, settlement: Settlement.ack }))),
+        { startImmediately: true }
+      )
+      yield* h.advance("1 second")
+      assert.isUndefined(settling.pollUnsafe())
+      assert.strictEqual((yield* h.info()).pending, 2)
+      yield* h.advance("20 seconds")
+      assert.deepInclude(opened.inlet.ledger(), { settled: 2, unconfirmed: 2 })
+    }))
+
+  test("whose consumer is gone makes it anew where it began, not where what is new begins by then", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      const opened = yield* h.read({ consumer: { start: { _tag: "new" } } })
+      yield* h.admin.deleteConsumer(h.stream, "c")
+      yield* h.storeMany(2)
+      assert.deepStrictEqual(texts(yield* h.process(opened, 2)), ["1", "2"])
+      assert.deepStrictEqual((yield* h.info()).consumer.start, { _tag: "sequence", sequence: 1 })
+    }))
+
+  test("tells a consumer made anew what it knows before it asks for more", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      yield* h.storeMany(3)
+      const opened = yield* h.read({ queue: Queue.suspend({ messages: 3 }) })
+      yield* h.process(opened, 1)
+      for (let time = 0; time < 2; time++) {
+        yield* h.admin.deleteConsumer(h.stream, "c")
+        yield* h.advance("1 second")
+        assert.deepStrictEqual((yield* h.info()).consumer.start, { _tag: "sequence", sequence: 1 })
+      }
+      yield* h.process(opened, 2)
+    }))
+
   test("that is full learns of the end of its consumer with its next verdict", (h) =>
     Effect.gen(function*() {
       yield* h.create()

@@ -119,16 +119,18 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
       }).pipe(Effect.scoped, Effect.provide(Nats.layer({ servers: proxy.url })))
     }), 30_000)
 
-  it.live(
-    "what is published while an ordered reader of what is new has no consumer is read, once it has one",
-    () =>
+  it.live.each([5, 0])(
+    "what is published while an ordered reader of what is new has no consumer is read, once it has one: after %i",
+    (before) =>
       Effect.gen(function*() {
         const server = yield* NatsServer.scoped({ version })
         const proxy = yield* Proxy.scoped(server)
         const eyes = yield* witness(server.url)
         yield* Effect.gen(function*() {
           yield* createStream("S", ["s.>"])
-          yield* publish(...numbered("s.a", 1, 5))
+          for (const old of numbered("s.a", 1, before)) {
+            yield* publish(old)
+          }
           const inlet = yield* open({ _tag: "ordered", stream: "S", filters: [], start: { _tag: "new" } })
           yield* Effect.promise(async () => {
             await proxy.refuse(true)

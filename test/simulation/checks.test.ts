@@ -15,6 +15,7 @@ const group: Group = {
   keyed: true,
   ackWaitMs: 1_000,
   maxAttempts: 2,
+  giveUpFails: 0,
   replicas: [{ fromMs: 0, until: undefined }]
 }
 
@@ -35,14 +36,14 @@ const ledger: Ledger = {
 
 const who = { group: "g0", replica: 0 }
 
-const call = (at: number, call: number, sequence: number): ReadonlyArray<Event> => [
+const call = (at: number, call: number, sequence: number, delivery = 1): ReadonlyArray<Event> => [
   {
     _tag: "began",
     at,
     ...who,
     call,
     sequence,
-    delivery: 1,
+    delivery,
     id: `p.${sequence}`,
     key: "k",
     givenAt: at,
@@ -96,14 +97,24 @@ const givenUp = (why: string, attempts: number): ReadonlyArray<Event> => [
   { _tag: "givenUp", at: 5, ...who, sequence: 1, attempts, why }
 ]
 
+/** The second message fails, and is neither tried again nor given up. */
+const failing = events.map((event): Event =>
+  event._tag === "ended" && event.call === 2 ? { ...event, outcome: "failed" } : event
+)
+
 const turned = [...without((event) => "call" in event), ...call(1, 2, 2), ...call(3, 1, 1)]
 
 const broken: Readonly<Record<string, ReadonlyArray<History>>> = {
   accounting: [{ ...good, closings: [{ ...who, ledger: { ...ledger, finished: 1 }, held: 0 }] }],
   ackedAfterwards: [{ ...good, events: without((event) => event._tag === "ended") }],
   atMostOnce: [{ ...good, scenario: of({ policy: { _tag: "onEnqueue" } }), events: [...events, ...call(12, 3, 1)] }],
+  attempts: [
+    { ...good, scenario: of({ maxAttempts: 1 }), events: failing },
+    { ...good, events: [...failing, { _tag: "givenUp", at: 4, ...who, sequence: 2, attempts: 1, why: "Failed" }] }
+  ],
   bounds: [{ ...good, events: [...events, { _tag: "bound", at: 5, group: "g0", what: "it holds 3 of 2" }] }],
   handedBack: [{ ...good, events: [...events, { _tag: "left", at: 11, ...who, leased: 1 }] }],
+  leases: [{ ...good, events: [...events, ...call(12, 3, 1, 2), ...call(14, 4, 1, 1)] }],
   liveness: [{ ...good, stuck: ["g0 holds 1"] }, { ...good, events: without((event) => event._tag === "healed") }],
   noLoss: [
     { ...good, events: without((event) => "call" in event && event.call === 2) },

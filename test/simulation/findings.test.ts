@@ -9,7 +9,7 @@ import * as Reader from "../../src/Reader.ts"
 import * as Settlement from "../../src/Settlement.ts"
 import { Transport } from "../../src/Transport.ts"
 import { delivery, many, setup } from "../support/played.ts"
-import { consumer, options, pass, send, setUp, start, unkeyed, withMemory } from "../support/reading.ts"
+import { consumer, keyed, options, pass, send, setUp, start, unkeyed, withMemory } from "../support/reading.ts"
 import { createStream, durable, numbered, open, publish } from "../support/transport.ts"
 
 describe("found by the simulation", () => {
@@ -248,4 +248,34 @@ describe("found by the simulation", () => {
       assert.deepStrictEqual([failed, retried], [1, 0])
       yield* reader.interrupt
     }).pipe((effect) => withMemory(Effect.andThen(setUp, effect).pipe(Effect.provide(AckPolicy.onEnqueue)))))
+
+  it.effect("while draining, what follows a failed message of its key was handed back before it", () =>
+    Effect.gen(function*() {
+      yield* setUp
+      yield* send(["a", 1], ["a", 2], ["a", 3])
+      const inner = yield* Transport
+      const returned: Array<number> = []
+      const watched: Transport["Service"] = {
+        ...inner,
+        open: (source, flow) =>
+          Effect.map(inner.open(source, flow), (inlet) => ({
+            take: inlet.take,
+            stop: inlet.stop,
+            holds: inlet.holds,
+            ledger: inlet.ledger,
+            settle: (verdicts) => {
+              returned.push(...verdicts.map(({ delivery }) => delivery.streamSequence))
+              return inlet.settle(verdicts)
+            }
+          }))
+      }
+      const failing = Reader.handle(keyed, options, () => Effect.andThen(Effect.sleep(1_000), Effect.fail("no")))
+      const reader = yield* start(Effect.provideService(failing, Transport, watched))
+      yield* pass(500)
+      // The second and the third wait in the lane of the first.
+      yield* reader.drain
+      yield* pass(600)
+      yield* Fiber.join(reader.fiber)
+      assert.deepStrictEqual(returned, [1, 2, 3])
+    }).pipe(Effect.provide(AckPolicy.onProcess), withMemory))
 })

@@ -88,6 +88,15 @@ export class Broker {
     this.#schedule()
   }
 
+  /** Does something at once, unless others have asked for something before: then after that. */
+  readonly follow = (task: () => void): void => {
+    if (this.#asked.length === 0) {
+      task()
+    } else {
+      this.#asked.push(task)
+    }
+  }
+
   /** Does something of a client's own soon, in no turn of the broker. */
   readonly later = (task: () => void): void => {
     this.#dispatcher.scheduleTask(task, 0)

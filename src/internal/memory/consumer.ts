@@ -87,6 +87,10 @@ export class Consumer implements Follower, Timed {
     }
   }
 
+  get floor(): number {
+    return this.#tracking.floor
+  }
+
   get isEnded(): boolean {
     return this.#ended
   }
@@ -187,10 +191,10 @@ export class Consumer implements Follower, Timed {
     }
   }
 
-  /** Whether the server answers: an ack for what was not delivered yet it does not hear. */
+  /** Whether there is an answer to it: none to what was not delivered yet, by this consumer at least. */
   ack({ consumerSequence, sequence }: Address): boolean {
     this.#touch()
-    if (sequence >= this.#next) {
+    if (sequence >= this.#next || this.config.ack === "none") {
       return false
     }
     if (this.config.ack === "all") {
@@ -198,7 +202,7 @@ export class Consumer implements Follower, Timed {
       for (const done of covered) {
         this.stream.release(done)
       }
-    } else if (this.config.ack === "explicit") {
+    } else {
       this.#tracking.answer(sequence, consumerSequence)
       this.stream.release(sequence)
     }
@@ -206,13 +210,13 @@ export class Consumer implements Follower, Timed {
     return true
   }
 
-  /** Whether the server answers. */
+  /** As `ack`; it is told in any case. */
   term(address: Address, reason: string): boolean {
-    const answers = this.ack(address)
+    const isAnswered = this.ack(address)
     const { advise, now } = this.#environment
     const of = { stream: this.stream.config.name, consumer: this.config.name, at: now() }
     advise({ _tag: "Terminated", ...address, reason, ...of })
-    return answers
+    return isAnswered
   }
 
   nak(address: Address, delayMs: number): void {

@@ -73,6 +73,8 @@ export class Reading implements Port, Puller {
   /** Everything before this was answered, or passed over, before this reading began. */
   #from: number
   #replacing = false
+  /** Grows whenever what was asked for is void. */
+  #generation = 0
 
   constructor(home: Home, source: Source, consumer: Consumer) {
     this.#home = home
@@ -92,7 +94,7 @@ export class Reading implements Port, Puller {
   /** The reading is over. A consumer that nobody else can use is not left behind. */
   leave(): void {
     this.#home.readings.delete(this)
-    this.#consumer.withdraw(this)
+    this.#withdraw()
     if (this.#source._tag !== "durable" && this.#home.isConnected) {
       this.#home.broker.deleteConsumer(this.#source.stream, this.#consumer.config.name)
     }
@@ -106,12 +108,12 @@ export class Reading implements Port, Puller {
   }
 
   readonly down = (): void => {
-    this.#consumer.withdraw(this)
+    this.#withdraw()
     this.#intake.disconnected()
   }
 
   readonly closed = (): void => {
-    this.#consumer.withdraw(this)
+    this.#withdraw()
     this.#intake.reset()
     this.#intake.fail(because(new Closed()))
   }
@@ -164,13 +166,21 @@ export class Reading implements Port, Puller {
   readonly pull = (messages: number, bytes: number): void => {
     const now = this.#home.broker.now()
     const consumer = this.#consumer
-    if (consumer.isEnded) {
-      this.#home.broker.ask(() => this.lost(consumer))
-    } else if (this.#troubles.isPausing(now)) {
+    if (this.#troubles.isPausing(now)) {
       this.#intake.returned(messages, bytes)
-    } else {
-      this.#consumer.pull(this, { messages, bytes, expiresAt: now + EXPIRES_MS })
+      return
     }
+    const generation = this.#generation
+    this.#home.broker.follow(() => {
+      if (generation !== this.#generation) {
+        return
+      }
+      if (consumer.isEnded) {
+        this.#home.broker.ask(() => this.lost(consumer))
+      } else {
+        consumer.pull(this, { messages, bytes, expiresAt: now + EXPIRES_MS })
+      }
+    })
   }
 
   readonly settle = (batch: Batch): void => {
@@ -182,12 +192,12 @@ export class Reading implements Port, Puller {
         this.lost(this.#consumer)
         return
       }
-      // The answer to the last one counts for all, as over NATS.
-      let isHeard = true
+      // As over NATS: only the last one asks for an answer, which then is one for all.
+      let isAnswered = false
       for (const answer of batch.entries) {
-        isHeard = this.#answer(answer)
+        isAnswered = this.#answer(answer)
       }
-      if (isHeard) {
+      if (isAnswered) {
         this.#intake.confirmed(batch.id)
       }
     })
@@ -212,12 +222,18 @@ export class Reading implements Port, Puller {
   }
 
   get stop(): Effect.Effect<void> {
-    return Effect.sync(() => this.#consumer.withdraw(this))
+    return Effect.sync(() => this.#withdraw())
   }
 
   // internals
 
-  /** Whether the server answers. */
+  /** What was asked for is void, whether it has reached the consumer or not. */
+  #withdraw(): void {
+    this.#generation++
+    this.#consumer.withdraw(this)
+  }
+
+  /** Whether the consumer answers it. */
   #answer({ settlement, token }: Answer): boolean {
     if (settlement === undefined || this.#source._tag === "ordered") {
       return true
@@ -253,10 +269,13 @@ export class Reading implements Port, Puller {
     const { highest } = this.#intake.holdings
     const at = Math.max(this.#from, this.#source._tag === "ordered" ? highest + 1 : this.#intake.resumeAt())
     const want = wanted(broker, this.#source)
-    const create = Option.map(want.create, (consumer): Topology.Consumer => ({
-      ...consumer,
-      start: at > 1 ? { _tag: "sequence", sequence: at } : consumer.start
-    }))
+    const create = Option.map(
+      want.create,
+      (consumer): Topology.Consumer =>
+        at === 1 && consumer.start._tag === "lastPerSubject"
+          ? consumer
+          : { ...consumer, start: { _tag: "sequence", sequence: at } }
+    )
     const made = ensure(broker, want, create, this.#source._tag !== "durable")
     if (Result.isFailure(made)) {
       this.#intake.fail(made.failure)

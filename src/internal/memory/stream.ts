@@ -33,6 +33,8 @@ export interface Purged {
 
 /** Whom a stream tells what happens to the messages of the subjects that it reads: a consumer. */
 export interface Follower {
+  /** Everything up to here is answered. */
+  readonly floor: number
   readonly reads: (subject: string) => boolean
   readonly stored: (message: Stored) => void
   readonly removed: (message: Stored) => void
@@ -128,12 +130,19 @@ export class Stream<F extends Follower> implements Timed {
   }
 
   unfollow(name: string): void {
+    const floor = this.consumers.get(name)?.floor ?? 0
     this.consumers.delete(name)
     this.#version++
-    if (this.config.retention === "interest") {
-      for (let sequence = this.log.first; sequence <= this.log.last; sequence++) {
-        this.release(sequence)
-      }
+    if (this.config.retention !== "interest") {
+      return
+    }
+    if (this.consumers.size === 0) {
+      this.purge({})
+      return
+    }
+    // Not below its floor: what was given up there, and stayed for it, stays for good.
+    for (let sequence = Math.max(floor, this.log.first); sequence <= this.log.last; sequence++) {
+      this.release(sequence)
     }
   }
 
@@ -207,8 +216,9 @@ export class Stream<F extends Follower> implements Timed {
   }
 
   #refusal({ headers, payload, subject }: Arriving): Reason | undefined {
-    const { discard, maxBytes, maxMessages } = this.config
-    if (discard === "old") {
+    const { discard, maxBytes, maxMessages, retention } = this.config
+    // What nobody wants needs no room.
+    if (discard === "old" || (retention === "interest" && !this.#isWanted(subject))) {
       return undefined
     }
     const leaves = this.#leavesFor(subject)
@@ -216,7 +226,7 @@ export class Stream<F extends Follower> implements Timed {
       return full("maximum messages exceeded")
     }
     const bytes = this.log.recordBytes(subject, headers, payload)
-    const isFull = maxBytes > 0 && this.log.bytes + bytes >= maxBytes
+    const isFull = maxBytes > 0 && this.log.bytes + bytes > maxBytes
     return isFull && (leaves === undefined || leaves.bytes < bytes) ? full("maximum bytes exceeded") : undefined
   }
 

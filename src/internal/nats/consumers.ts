@@ -95,7 +95,7 @@ const makeAt = (
   sequence: number
 ): Effect.Effect<ConsumerState, TransportError> => {
   const want = Option.getOrThrow(wanted(source))
-  const asDeclared = sequence === 0 || (sequence === 1 && want.start._tag === "lastPerSubject")
+  const asDeclared = sequence === 1 && want.start._tag === "lastPerSubject"
   const consumer: Topology.Consumer = asDeclared ? want : { ...want, start: { _tag: "sequence", sequence } }
   return source._tag === "durable"
     ? durable(api, source.stream, source.consumer, Option.some(consumer))

@@ -208,8 +208,11 @@ class Reading implements Port, Tenant {
   }
 
   get stop(): Effect.Effect<void> {
-    return Effect.asVoid(
-      Effect.timeoutOption(Effect.promise(() => this.#deliveries?.drain() ?? Promise.resolve()), STOP_WITHIN_MS)
+    const drained = Effect.promise(() => this.#deliveries?.drain() ?? Promise.resolve())
+    // Nothing is owed any more: silence from now on says nothing about the consumer.
+    return Effect.andThen(
+      Effect.timeoutOption(drained, STOP_WITHIN_MS),
+      Effect.sync(() => this.#pulls.endAll())
     )
   }
 
@@ -357,7 +360,7 @@ class Reading implements Port, Tenant {
         this.#source,
         {
           lastMadeMs: this.#state.createdMs,
-          resumeAt: ordered ? this.#place : Math.max(this.#from, this.intake.resumeAt())
+          resumeAt: ordered ? this.#streamSequence + 1 : Math.max(this.#from, this.intake.resumeAt())
         },
         () => this.#forget()
       )
@@ -384,11 +387,6 @@ class Reading implements Port, Tenant {
         }))
       )
     )
-  }
-
-  /** Where an ordered reading goes on; 0 if that is where it would begin anyway. */
-  get #place(): number {
-    return this.#streamSequence === 0 ? 0 : this.#streamSequence + 1
   }
 
   /** The stream is another one of the same name. */

@@ -166,7 +166,7 @@ class Host {
     }
   }
 
-  #open({ flow, inlet: number, memory, source }: Extract<Request, { readonly _tag: "open" }>) {
+  #open({ flow, inlet: number, memory, numbersFrom, source }: Extract<Request, { readonly _tag: "open" }>) {
     const open = Effect.gen({ self: this }, function*() {
       const scope = yield* Scope.make()
       const inlet = yield* Effect.onError(
@@ -177,6 +177,8 @@ class Host {
     })
     const hosted = HostInlet.open({
       open,
+      hasLeases: source._tag !== "ordered",
+      numbersFrom,
       acksEarly: AckPolicy.acksOnEnqueue(flow.ack),
       shared: new Shared(memory),
       run: this.#run,
@@ -187,17 +189,26 @@ class Host {
   }
 
   #watching({ maxBlockedMs, pulse }: Extract<Request, { readonly _tag: "watch" }>): Watch {
-    const every = (act: (inlet: HostInlet) => Effect.Effect<void>) =>
-      Effect.forEach([...this.#inlets.values()], act, { concurrency: "unbounded", discard: true })
+    let gaveBack = false
     return new Watch({
       pulse,
       maxBlockedMs,
-      dead: Effect.suspend(() => every((inlet) => inlet.suspend)),
+      dead: Effect.suspend(() => {
+        gaveBack = true
+        const leased = [...this.#inlets].filter(([, inlet]) => inlet.hasLeases)
+        return Effect.forEach(leased, ([number, inlet]) => {
+          inlet.lose()
+          return this.#close(number)
+        }, { concurrency: "unbounded", discard: true })
+      }),
       back: (millis) =>
-        Effect.andThen(
-          Effect.sync(() => this.#channel.post({ _tag: "wasBlocked", millis })),
-          Effect.suspend(() => every((inlet) => inlet.resume))
-        )
+        Effect.sync(() => {
+          this.#channel.post({ _tag: "wasBlocked", millis })
+          if (gaveBack) {
+            gaveBack = false
+            this.#channel.post({ _tag: "gaveBack" })
+          }
+        })
     })
   }
 
