@@ -212,6 +212,15 @@ describe("the checks", () => {
       const good2 = { ...good, events: [...events.slice(0, -1), deleted, ...again.slice(events.length)] }
       assert.isEmpty(checks["repeatsExplained"]!(good2))
       assert.isEmpty(checks["noLoss"]!({ ...good, stored: [kept(1)], events: [...events, removed] }))
+      const twice: ReadonlyArray<Event> = [
+        ...events,
+        { _tag: "happened", at: 5, what: "restart", group: undefined },
+        { _tag: "written", at: 6, ...kept(2), sequence: 3 }
+      ]
+      assert.isNotEmpty(checks["nothingInvented"]!({ ...good, events: twice }))
+      assert.isEmpty(
+        checks["nothingInvented"]!({ ...good, events: twice, stored: [kept(1), { ...kept(2), sequence: 3 }] })
+      )
       assert.isEmpty(checks["leases"]!({ ...good, events: overtaken(1) }))
       assert.isEmpty(checks["repeatsExplained"]!(repeated([1_000, "purge"], [6_000, "stepDown"])))
       const covered: Event = { _tag: "covered", at: 4, group: "g0", upTo: 2 }
