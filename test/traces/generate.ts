@@ -38,6 +38,8 @@ const STEPS_MAX = 30
 const AGE_LATE_MS = 700
 /** A delayed return may find the reader full, which then asks again at its next tick. */
 const RETURN_LATE_MS = 400
+/** For so long a reader waits for a stream to come back. */
+const STREAM_AWAY_MS = 2_000
 const LONG_MS = 60 * 60_000
 
 /** What it makes depends on what it made: it keeps count of what is open, roughly. */
@@ -98,7 +100,7 @@ class Maker {
       [kind === "still" ? 3 : 12, () => this.#wait()],
       [0.5, () => this.#delete(consumers.length)],
       [1.5, () => this.#remove()],
-      [this.#streamIsThere && this.#steps.length >= STEPS_MIN ? 0.5 : 0, () => this.#deleteStream()]
+      [this.#streamIsThere && this.#steps.length >= STEPS_MIN ? 1.5 : 0, () => this.#deleteStream()]
     ]
     let point = this.#dice.next() * choices.reduce((sum, [weight]) => sum + weight, 0)
     return choices.find(([weight]) => (point -= weight) < 0)?.[1]()
@@ -115,6 +117,10 @@ class Maker {
     }
     if (operation._tag === "settle" && operation.settlement._tag === "Nak" && operation.settlement.delayMs > 0) {
       this.#timeline.expect(operation.settlement.delayMs, { lateMs: RETURN_LATE_MS })
+    }
+    if (!this.#streamIsThere) {
+      // Whoever learns of it now, gives up then.
+      this.#timeline.expect(STREAM_AWAY_MS, { lateMs: 400 })
     }
     const delivers = ["publish", "open", "settle", "mend", "close", "take"].includes(operation._tag)
     if (kind === "leases" && delivers && this.#readers.some((reader) => reader !== undefined && reader.consumer >= 0)) {
@@ -323,6 +329,10 @@ class Maker {
   #cutOrMend(): Operation | undefined {
     const { consumers, kind } = this.#program
     const again = kind === "leases" || kind === "delays"
+    if (!this.#cut && !this.#streamIsThere) {
+      // How long a reader goes on asking for a stream that is gone, when it is cut off meanwhile, is its own affair.
+      return undefined
+    }
     if (!this.#cut && again && this.#readers.some((reader) => consumers[reader?.consumer ?? -1]?.ack === "all")) {
       return undefined
     }

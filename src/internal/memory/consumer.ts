@@ -127,7 +127,11 @@ export class Consumer implements Follower, Timed {
   }
 
   removed({ sequence }: Stored): void {
-    if (this.#tracking.removed(sequence)) {
+    const covered = this.#tracking.removed(sequence)
+    if (covered !== undefined) {
+      for (const done of covered) {
+        this.stream.release(done)
+      }
       // There may be room again.
       this.#environment.wake(this)
     } else if (sequence >= this.#next || this.#latest.delete(sequence)) {
