@@ -4,6 +4,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
@@ -47,11 +48,18 @@ export const serve = (
     yield* counted.pipe(Effect.andThen(Effect.sleep(COUNT_MS)), Effect.forever, Effect.forkIn(fibers))
     const silence = channel.listen(host.heard)
     yield* Effect.addFinalizer(() => Effect.sync(silence))
+    const told = Latch.makeUnsafe(false)
     yield* transport.status.pipe(
-      Stream.runForEach((status) => Effect.sync(() => channel.post({ _tag: "status", status: plainStatus(status) }))),
+      Stream.runForEach((status) =>
+        Effect.sync(() => {
+          channel.post({ _tag: "status", status: plainStatus(status) })
+          told.openUnsafe()
+        })
+      ),
       Effect.forkIn(fibers)
     )
     yield* host.look.pipe(Effect.andThen(Effect.sleep(LOOK_MS)), Effect.forever, Effect.forkIn(fibers))
+    yield* told.await
     channel.post({ _tag: "ready", hasTopology: Option.isSome(transport.topology) })
     yield* Effect.promise(() => ended.promise)
   })
