@@ -18,6 +18,11 @@ export class Credit {
     this.#pullBytesMin = pullBytesMin
   }
 
+  /** Whether the broker owes no message. */
+  get isSpent(): boolean {
+    return this.#messages === 0
+  }
+
   /** A delivery came. */
   spend(bytes: number): void {
     this.returned(1, bytes)

@@ -106,8 +106,8 @@ export class Intake {
     this.#credit.spend(delivery.bytes)
     this.holdings.admit(delivery, token)
     this.#taking.arrived()
-    if (this.holdings.counts.swallowed > swallowed) {
-      // It took up nobody's room; without this, whatever comes next would wait for the next tick.
+    if (this.holdings.counts.swallowed > swallowed || this.#credit.isSpent) {
+      // What comes again may take up nobody's room; without this, whatever comes next would wait for the next tick.
       this.pullMore()
     }
   }

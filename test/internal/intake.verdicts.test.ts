@@ -107,6 +107,21 @@ describe("verdicts", () => {
       yield* TestClock.adjust("2 seconds")
       assert.strictEqual(port.pulls[1]?.[0], 2)
     }))
+
+  it.effect("that bring a message back leave room for another, which is asked for when nothing is owed any more", () =>
+    Effect.gen(function*() {
+      const { arrive, confirmAll, port, settle, take } = yield* setup({ queue: Queue.suspend({ messages: 5 }) })
+      arrive(...many(1, 3))
+      const [first] = yield* take(1)
+      yield* settle([first], Settlement.nak("1 second"))
+      confirmAll()
+      yield* TestClock.adjust("2 seconds")
+      arrive(delivery(1, { count: 2, nth: 4 }))
+      assert.deepStrictEqual(port.pulls.map(([messages]) => messages), [5])
+      // The fifth delivery of five, and the fourth message of five: not at the next tick.
+      arrive(delivery(4, { nth: 5 }))
+      assert.deepStrictEqual(port.pulls.map(([messages]) => messages), [5, 1])
+    }))
 })
 
 describe("leases", () => {

@@ -174,6 +174,17 @@ describe("a consumer", () => {
       assert.strictEqual(yield* close(8), 0)
     }))
 
+  test("with one ack for a prefix takes everything up to a message that is deleted for acknowledged", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      yield* h.storeMany(4)
+      yield* h.admin.createConsumer(h.stream, Topology.consumer("c", { ack: "all" }))
+      const opened = yield* h.open(bound(h), { ack: { _tag: "upTo" } })
+      yield* h.take(opened, 4)
+      yield* h.admin.deleteMessage(h.stream, 3)
+      assert.deepInclude(yield* h.info(), { ackPending: 1, ackFloor: 3 })
+    }))
+
   test("of a reader that was refused is not left behind", (h) =>
     Effect.gen(function*() {
       yield* h.create({ retention: "interest" })
@@ -214,6 +225,19 @@ describe("a reader", () => {
       yield* h.storeMany(2)
       assert.deepStrictEqual(texts(yield* h.process(opened, 2)), ["1", "2"])
       assert.deepStrictEqual((yield* h.info()).consumer.start, { _tag: "sequence", sequence: 1 })
+    }))
+
+  test("in order owes no verdict to anybody, also when the stream is gone", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      yield* h.storeMany(2)
+      const opened = yield* h.open({ _tag: "ordered", stream: h.stream, filters: [], start: { _tag: "all" } })
+      const taken = yield* h.take(opened, 2)
+      yield* h.admin.deleteStream(h.stream)
+      yield* h.settle(opened, taken, Settlement.ack)
+      yield* h.advance("5 seconds")
+      yield* opened.close
+      assert.deepInclude(opened.inlet.ledger(), { settled: 2, unconfirmed: 0 })
     }))
 
   test("tells a consumer made anew what it knows before it asks for more", (h) =>

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -16,7 +17,7 @@ import * as Reader from "../../src/Reader.ts"
 import * as Topic from "../../src/Topic.ts"
 import { Transport } from "../../src/Transport.ts"
 import * as NatsServer from "../support/nats-server.ts"
-import { createStream } from "../support/transport.ts"
+import { createStream, durable, flow } from "../support/transport.ts"
 
 const jobs = Topic.make("jobs", { schema: Schema.Number })
 const MESSAGES = 50
@@ -142,4 +143,27 @@ describe("the thread", () => {
       const error = yield* Effect.flip(transport.publish([one]))
       assert.strictEqual(error.reason._tag, "Closed")
     }).pipe(Effect.scoped))
+
+  it.live("tells the application what it logs, and what it counts", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped()
+      const lines: Array<string> = []
+      const logs = Logger.layer([Logger.map(Logger.formatStructured, ({ level, message }) => {
+        lines.push(`${level} ${String(message)}`)
+      })])
+      const program = Effect.gen(function*() {
+        const transport = yield* Transport
+        yield* createStream("JOBS", ["jobs"])
+        yield* transport.open(durable("JOBS", "C"), flow())
+        yield* Effect.promise(() => server.kill())
+        while (!lines.some((line) => line.includes("connection lost"))) {
+          yield* Effect.sleep(20)
+        }
+        const { pulls } = Metrics.inlet({ stream: "JOBS", consumer: "C" })
+        while ((yield* Metric.value(pulls)).count === 0) {
+          yield* Effect.sleep(20)
+        }
+      })
+      yield* Effect.provide(Effect.scoped(program), Layer.provideMerge(NatsThread.layer({ servers: server.url }), logs))
+    }).pipe(Effect.scoped, Effect.provideService(Metric.MetricRegistry, new Map())))
 })

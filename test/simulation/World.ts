@@ -62,7 +62,6 @@ const world = Effect.fnUntraced(function*(scenario: Scenario) {
     (sendings) => Effect.forkScoped(publishing.run(recorder, sendings))
   )
   const running = yield* beginAll(recorder, scenario)
-  yield* Effect.forkScoped(recorder.listen(broker, scenario.groups), { startImmediately: true })
   for (const happening of scenario.happenings) {
     yield* Effect.forkScoped(Effect.andThen(Effect.sleep(happening.atMs), happen(recorder, happening)))
   }

@@ -161,7 +161,7 @@ export const injected = ({ faults }: History, { name, source }: Group): Readonly
   )
 
 /** Everything that was ever stored, by its sequence. */
-export const written = ({ events }: History): ReadonlyMap<number, Kept & { readonly at: number }> =>
+export const written = ({ events }: History): ReadonlyMap<number, Extract<Event, { readonly _tag: "written" }>> =>
   new Map(events.flatMap((event) => event._tag === "written" ? [[event.sequence, event]] : []))
 
 /** What was removed on purpose. */

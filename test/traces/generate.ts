@@ -1,8 +1,7 @@
 /** A program from a seed: the same seed, the same program. */
-import type { Policy } from "../../src/AckPolicy.ts"
-import * as Queue from "../../src/Queue.ts"
 import * as Settlement from "../../src/Settlement.ts"
 import { Dice } from "../simulation/dice.ts"
+import * as Flows from "./flows.ts"
 import type { Expected, Operation, Program, Reads, Sent, Step } from "./program.ts"
 import { Timeline } from "./timeline.ts"
 import * as Topologies from "./topology.ts"
@@ -39,7 +38,8 @@ const STEPS_MAX = 30
 const AGE_LATE_MS = 700
 /** A delayed return may find the reader full, which then asks again at its next tick. */
 const RETURN_LATE_MS = 400
-const QUEUES = { dropping: Queue.dropping, sliding: Queue.sliding, latest: Queue.latest }
+/** For so long a reader waits for a stream to come back. */
+const STREAM_AWAY_MS = 2_000
 const LONG_MS = 60 * 60_000
 
 /** What it makes depends on what it made: it keeps count of what is open, roughly. */
@@ -100,7 +100,7 @@ class Maker {
       [kind === "still" ? 3 : 12, () => this.#wait()],
       [0.5, () => this.#delete(consumers.length)],
       [1.5, () => this.#remove()],
-      [this.#streamIsThere && this.#steps.length >= STEPS_MIN ? 0.5 : 0, () => this.#deleteStream()]
+      [this.#streamIsThere && this.#steps.length >= STEPS_MIN ? 1.5 : 0, () => this.#deleteStream()]
     ]
     let point = this.#dice.next() * choices.reduce((sum, [weight]) => sum + weight, 0)
     return choices.find(([weight]) => (point -= weight) < 0)?.[1]()
@@ -117,6 +117,10 @@ class Maker {
     }
     if (operation._tag === "settle" && operation.settlement._tag === "Nak" && operation.settlement.delayMs > 0) {
       this.#timeline.expect(operation.settlement.delayMs, { lateMs: RETURN_LATE_MS })
+    }
+    if (!this.#streamIsThere) {
+      // Whoever learns of it now, gives up then.
+      this.#timeline.expect(STREAM_AWAY_MS, { lateMs: 400 })
     }
     const delivers = ["publish", "open", "settle", "mend", "close", "take"].includes(operation._tag)
     if (kind === "leases" && delivers && this.#readers.some((reader) => reader !== undefined && reader.consumer >= 0)) {
@@ -189,8 +193,8 @@ class Maker {
       _tag: "open",
       reader,
       reads,
-      policy: this.#policy(reads),
-      queue: this.#queue(),
+      policy: Flows.policy(this.#dice, durable && this.#program.consumers[reads.consumer]?.ack === "all"),
+      queue: Flows.queue(this.#dice),
       timeBudgetMs: this.#program.kind === "leases" ? 0 : LONG_MS
     }
   }
@@ -218,32 +222,6 @@ class Maker {
   #mayMake(index: number): boolean {
     const start = this.#program.consumers[index]?.start
     return start?._tag !== "sequence" || this.#messages >= 2 * start.sequence + 2
-  }
-
-  #policy(reads: Reads): Policy {
-    const all = reads._tag === "durable" && this.#program.consumers[reads.consumer]?.ack === "all"
-    const odd = this.#dice.chance(0.03)
-    if (all !== odd) {
-      return { _tag: "upTo" }
-    }
-    const policies: ReadonlyArray<Policy> = [
-      { _tag: "onProcess" },
-      { _tag: "onProcess" },
-      { _tag: "onProcess" },
-      { _tag: "confirmed" },
-      { _tag: "onEnqueue" },
-      { _tag: "hybrid", onEnqueue: ["*.a" as never] }
-    ]
-    return this.#dice.pick(policies)
-  }
-
-  #queue(): Queue.Settings {
-    const dice = this.#dice
-    const strategy = dice.pick(["suspend", "suspend", "suspend", "dropping", "sliding", "latest"] as const)
-    // Not a nak: what is displaced would come back, and be displaced, as fast as both can.
-    const onDrop = dice.pick([Settlement.ack, Settlement.ack, Settlement.term("full")])
-    const messages = dice.pick([1, 2, 3, 4, 5, 8, 20])
-    return strategy === "suspend" ? Queue.suspend({ messages }) : QUEUES[strategy]({ messages, onDrop })
   }
 
   #reader(wants: (reader: Reader) => boolean = () => true): number | undefined {
@@ -344,7 +322,20 @@ class Maker {
     return { _tag: "close", reader }
   }
 
-  #cutOrMend(): Operation {
+  /**
+   * Not where one ack for a prefix meets what comes again on the next connection: how far it may go depends on whether
+   * the reader has seen that before it learns how its consumer stands.
+   */
+  #cutOrMend(): Operation | undefined {
+    const { consumers, kind } = this.#program
+    const again = kind === "leases" || kind === "delays"
+    if (!this.#cut && !this.#streamIsThere) {
+      // How long a reader goes on asking for a stream that is gone, when it is cut off meanwhile, is its own affair.
+      return undefined
+    }
+    if (!this.#cut && again && this.#readers.some((reader) => consumers[reader?.consumer ?? -1]?.ack === "all")) {
+      return undefined
+    }
     this.#cut = !this.#cut
     return { _tag: this.#cut ? "cut" : "mend" }
   }

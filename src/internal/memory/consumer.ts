@@ -127,9 +127,9 @@ export class Consumer implements Follower, Timed {
   }
 
   removed({ sequence }: Stored): void {
-    const gone = this.#tracking.removed(sequence)
-    if (gone.length > 0) {
-      for (const done of gone) {
+    const covered = this.#tracking.removed(sequence)
+    if (covered !== undefined) {
+      for (const done of covered) {
         this.stream.release(done)
       }
       // There may be room again.

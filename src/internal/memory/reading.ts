@@ -184,6 +184,11 @@ export class Reading implements Port, Puller {
   }
 
   readonly settle = (batch: Batch): void => {
+    if (this.#source._tag === "ordered") {
+      // Nobody waits for these.
+      this.#home.broker.later(() => this.#intake.confirmed(batch.id))
+      return
+    }
     this.#home.broker.ask(() => {
       if (!this.#home.isConnected || this.#consumer.stream.leaderless) {
         return
@@ -235,7 +240,7 @@ export class Reading implements Port, Puller {
 
   /** Whether the consumer answers it. */
   #answer({ settlement, token }: Answer): boolean {
-    if (settlement === undefined || this.#source._tag === "ordered") {
+    if (settlement === undefined) {
       return true
     }
     const [sequence = 0, consumerSequence = 0, deliveries = 1] = token.split(".").map(Number)

@@ -181,24 +181,20 @@ export class Tracking {
     this.ledger.noteDelivery(sequence, pending.consumerSequence, 1, pending.since)
   }
 
-  /**
-   * The stream has removed a message. Which were open until then: it, and under `ack_policy: all` everything before it,
-   * because the server takes that for an ack, whoever still works on the others.
-   */
-  removed(sequence: number): ReadonlyArray<number> {
+  /** The stream has removed a message. If it was open, the others that count as done with it. */
+  removed(sequence: number): ReadonlyArray<number> | undefined {
     const pending = this.unanswered.get(sequence)
     if (pending === undefined) {
       this.redelivered.delete(sequence)
       this.ledger.redelivered.delete(sequence)
-      return []
+      return undefined
     }
     const { consumerSequence } = pending
     // The server leaves out the first delivery here, once there are more.
     const deliveries = this.redelivered.get(sequence) ?? 1
-    const covered = this.#options.config.ack === "all" ? this.answerUpTo(sequence, consumerSequence) : []
-    this.answer(sequence, consumerSequence)
+    const covered = this.#answerFor(sequence, consumerSequence)
     this.#options.tell({ _tag: "Terminated", sequence, consumerSequence, deliveries, reason: DELETED })
-    return covered.length > 0 ? covered : [sequence]
+    return covered
   }
 
   // time
@@ -271,6 +267,15 @@ export class Tracking {
   }
 
   // internals
+
+  /** As if the reader had said so: where one ack is for a prefix, it is so here as well. */
+  #answerFor(sequence: number, consumerSequence: number): ReadonlyArray<number> {
+    if (this.#options.config.ack === "all") {
+      return this.answerUpTo(sequence, consumerSequence)
+    }
+    this.answer(sequence, consumerSequence)
+    return []
+  }
 
   #lease(pending: Pending): void {
     this.unanswered.lease(pending, this.#options.now(), this.#waitFor(pending.sequence))

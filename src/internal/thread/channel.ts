@@ -8,6 +8,7 @@ import type { Flow } from "../../Transport.ts"
 import type { PackedDeliveries, PackedOutgoing, PackedReceipts, PackedVerdicts } from "./packing.ts"
 import type { PlainReason, PlainSource, PlainStatus } from "./plain.ts"
 import type { SharedMemory } from "./shared.ts"
+import type { Counted, Logged } from "./telling.ts"
 
 /** One end of a port. Messages arrive in the order in which they were sent, each in a turn of its own. */
 export interface Channel<In, Out> {
@@ -66,6 +67,8 @@ export type Word =
   /** `take` is done, or has failed for a reason. */
   | { readonly _tag: "ended"; readonly inlet: number; readonly reason: PlainReason | undefined }
   | { readonly _tag: "status"; readonly status: PlainStatus }
+  | { readonly _tag: "logged"; readonly line: Logged }
+  | { readonly _tag: "counted"; readonly grown: ReadonlyArray<Counted> }
   /** The application's thread was blocked for so long, and is back. */
   | { readonly _tag: "wasBlocked"; readonly millis: number }
   /** It was blocked for longer than it may: its readers are closed, and it has to open them again. */

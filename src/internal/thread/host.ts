@@ -17,10 +17,13 @@ import { HostInlet } from "./hostInlet.ts"
 import { packReceipts, unpackOutgoing } from "./packing.ts"
 import { plain, plainStatus, sourceOf } from "./plain.ts"
 import { Shared } from "./shared.ts"
+import * as Telling from "./telling.ts"
 import { Watch } from "./watch.ts"
 
 /** How often lost leases and the ledgers are told, in ms. */
 const LOOK_MS = 50
+/** How often it is told what was counted. */
+const COUNT_MS = 1_000
 
 /** Serves a transport until the application ends it. */
 export const serve = (
@@ -33,7 +36,15 @@ export const serve = (
     const run = <A>(effect: Effect.Effect<A>): Fiber.Fiber<A> => Effect.runForkWith(context)(effect)
     const ended = Promise.withResolvers<void>()
     const host = new Host(transport, channel, run, ended.resolve)
-    yield* Effect.addFinalizer(() => host.closeAll)
+    const growth = Telling.growth(context)
+    const counted = Effect.sync(() => {
+      const grown = growth()
+      if (grown.length > 0) {
+        channel.post({ _tag: "counted", grown })
+      }
+    })
+    yield* Effect.addFinalizer(() => Effect.andThen(host.closeAll, counted))
+    yield* counted.pipe(Effect.andThen(Effect.sleep(COUNT_MS)), Effect.forever, Effect.forkIn(fibers))
     const silence = channel.listen(host.heard)
     yield* Effect.addFinalizer(() => Effect.sync(silence))
     yield* transport.status.pipe(

@@ -28,6 +28,7 @@ import { type PackedVerdicts, packOutgoing } from "./packing.ts"
 import { plainSource, statusOf } from "./plain.ts"
 import { allocatePulse, beat } from "./pulse.ts"
 import { RemoteInlet } from "./remoteInlet.ts"
+import * as Telling from "./telling.ts"
 
 export interface Options extends Keeper.Options {
   /** So long without a turn of this thread's event loop, and it holds nothing any longer. */
@@ -157,6 +158,12 @@ class Remote {
         break
       case "status":
         this.#tell(statusOf(word.status))
+        break
+      case "logged":
+        this.#runFork(Telling.log(word.line))
+        break
+      case "counted":
+        Telling.count(word.grown, this.#context)
         break
       case "wasBlocked":
         Metrics.updater(Metrics.blockedSeconds, this.#context)(word.millis / 1_000)
