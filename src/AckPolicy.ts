@@ -135,6 +135,9 @@ export const onEnqueue: Layer.Layer<AckPolicy | Concurrent> = Layer.mergeAll(
  * Needs a consumer with `ack_policy: all` that no other reader uses: a second replica's ack would cover messages that
  * the first is still working on. Does not combine with lanes.
  *
+ * A server takes a message that is removed from its stream for one that is acknowledged, with all before it: where messages
+ * are deleted or discarded while they are being worked on, what fails before them does not come again.
+ *
  * @category layers
  * @since 0.1.0
  */

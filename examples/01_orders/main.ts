@@ -5,7 +5,7 @@
  */
 import { NodeRuntime } from "@effect/platform-node"
 import * as Memory from "effect-sluice/layers/Memory"
-import * as Nats from "effect-sluice/layers/Nats"
+import * as NatsThread from "effect-sluice/layers/NatsThread"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -61,7 +61,7 @@ const main = Effect.gen(function*() {
   yield* checkInput(given.input)
   const onServer = (process.env["NATS_URL"] ?? "") !== ""
   const summary = yield* program(given).pipe(
-    Effect.provide(onServer ? Nats.layerConfig : Memory.layer())
+    Effect.provide(onServer ? NatsThread.layerConfig : Memory.layer())
   )
   process.stdout.write(
     given.json

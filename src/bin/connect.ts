@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Memory from "../layers/Memory.ts"
 import * as Nats from "../layers/Nats.ts"
+import * as NatsThread from "../layers/NatsThread.ts"
 import type { Transport } from "../Transport.ts"
 import { ExitWith } from "./exit.ts"
 import { Stop } from "./stop.ts"
@@ -20,9 +21,12 @@ export const server = Flag.String("server").pipe(
   Flag.optional
 )
 
+/** A broker in this process, or NATS by a connection in a thread of its own, or by one on the thread of all. */
+export type Place = "embedded" | "thread" | "inline"
+
 /** Everything but the address (credentials, TLS) comes from the environment, also when `--server` is given. */
-const layer = (server: Option.Option<string>, embedded: boolean) =>
-  embedded ? Memory.layer() : Nats.layerConfig.pipe(
+const layer = (server: Option.Option<string>, place: Place) =>
+  place === "embedded" ? Memory.layer() : (place === "thread" ? NatsThread : Nats).layerConfig.pipe(
     Layer.provide(Option.match(server, {
       onNone: () => Layer.empty,
       onSome: (url) => ConfigProvider.layerAdd(ConfigProvider.fromEnvRecord({ NATS_URL: url }), { asPrimary: true })
@@ -32,14 +36,14 @@ const layer = (server: Option.Option<string>, embedded: boolean) =>
 /** Connects and then runs. Being told to stop while connecting ends the program there, with `code`. */
 export const connected = <A, E, R>(options: {
   readonly server: Option.Option<string>
-  readonly embedded?: boolean
+  readonly place: Place
   readonly whenStopped: 0 | 130
 }, effect: Effect.Effect<A, E, R>) =>
   Effect.scoped(Effect.gen(function*() {
     const stop = yield* Stop
     const scope = yield* Scope.Scope
     const context = yield* Effect.raceFirst(
-      Layer.buildWithScope(layer(options.server, options.embedded ?? false), scope),
+      Layer.buildWithScope(layer(options.server, options.place), scope),
       Effect.andThen(stop.requested, Effect.fail(new ExitWith({ code: options.whenStopped, message: "" })))
     )
     return yield* Effect.provideContext(effect, context)

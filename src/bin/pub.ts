@@ -74,7 +74,10 @@ export const pub = Command.make("pub", {
   Effect.gen(function*() {
     const build = yield* builder(options)
     const input = yield* openInput(options.file)
-    yield* Connect.connected({ server: options.server, whenStopped: 130 }, publishLines(input, build, options.budget))
+    yield* Connect.connected(
+      { server: options.server, place: "inline", whenStopped: 130 },
+      publishLines(input, build, options.budget)
+    )
   })).pipe(
     Command.withDescription(
       "Publish each line of stdin, or of a file, as one message, and wait until the broker has stored it. A line that "

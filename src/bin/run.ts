@@ -39,16 +39,24 @@ export const run = Command.make("run", {
         + "everything when it ends"
     )
   ),
+  inline: Flag.Boolean("inline").pipe(
+    Flag.withoutNegation,
+    Flag.withDefault(false),
+    Flag.withDescription(
+      "Keep the connection to NATS on the thread of the handlers: one thread less, but a handler that computes for long "
+        + "stops pings, acks and leases with it"
+    )
+  ),
   logFormat: Flag.Literals("log-format", ["pretty", "json"]).pipe(
     Flag.withDescription("How logs and the ledger are written. Default: pretty"),
     Flag.withDefault("pretty" as const)
   ),
   server: Connect.server
-}, ({ embedded, file, grace, logFormat, server }) =>
+}, ({ embedded, file, grace, inline, logFormat, server }) =>
   Effect.gen(function*() {
     const worker = yield* loadWorker(file)
     yield* Connect.connected(
-      { server, embedded, whenStopped: 0 },
+      { server, place: embedded ? "embedded" : inline ? "inline" : "thread", whenStopped: 0 },
       runWorker(worker, file, grace, logFormat)
     )
   }).pipe(Effect.provide(Logging.layer(logFormat)))).pipe(

@@ -197,11 +197,12 @@ export class Holdings {
       return
     }
     this.verdicts.reset()
-    this.table.ended.forgetTokens()
     const done = this.table.prefix()
     for (const entry of done) {
       this.#finished(entry, entry.settlement as Settlement.Settlement, this.now())
     }
+    // Also of those that have just ended.
+    this.table.ended.forgetTokens()
     for (const entry of this.table.entries.values()) {
       entry.stale = true
       entry.batch = 0
@@ -293,7 +294,12 @@ export class Holdings {
   /** Whether the message is held or done already. Then the broker learns it again, and nothing runs twice (I7). */
   #isRepeat(delivery: Delivery, token: string, now: number): boolean {
     const entry = this.table.get(delivery.streamSequence)
-    if (entry !== undefined && entry.delivery.timestamp === delivery.timestamp && entry.phase !== "returning") {
+    const isSame = entry !== undefined && entry.delivery.timestamp === delivery.timestamp
+    if (isSame && this.#hasReturned(entry, now)) {
+      // The broker heard it, which is all that its confirmation would say; and that is on its way behind this delivery.
+      entry.batch = 0
+      entry.onConfirmed?.()
+    } else if (isSame && entry.phase !== "returning") {
       this.counts.swallowed++
       entry.token = token
       entry.consumerSequence = delivery.consumerSequence
@@ -323,6 +329,11 @@ export class Holdings {
     repeat.settlement = ended
     this.verdicts.post(repeat)
     return true
+  }
+
+  /** Whether it was given back, and what arrives is what had to follow: a delivery as good as the first. */
+  #hasReturned({ batch, phase, settlement, since }: Entry, now: number): boolean {
+    return phase === "settled" && batch !== 0 && settlement?._tag === "Nak" && now - since >= settlement.delayMs
   }
 
   #displace(entry: Entry): void {

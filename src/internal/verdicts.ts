@@ -71,7 +71,11 @@ export class Verdicts {
   }
 
   flush(attempt = 1): void {
-    if (!this.#connected || this.#outbox.length === 0) {
+    if (!this.#connected) {
+      return
+    }
+    if (this.#outbox.length === 0) {
+      this.#settleIdle()
       return
     }
     const posted = this.#outbox
@@ -118,8 +122,8 @@ export class Verdicts {
       this.#options.write({ id: NOBODY, entries: recent })
     }
     // Not as the arguments of one call: there can be more than a call takes.
-    for (const { entries } of this.#sent.values()) {
-      this.#outbox = this.#outbox.concat(entries)
+    for (const batch of this.#sent.values()) {
+      this.#outbox = this.#outbox.concat(stillOwed(batch))
     }
     this.#sent.clear()
     this.flush()
@@ -140,7 +144,7 @@ export class Verdicts {
         this.unconfirmed += batch.covers.length
         this.#release(batch)
       } else {
-        this.#outbox = batch.entries.concat(this.#outbox)
+        this.#outbox = stillOwed(batch).concat(this.#outbox)
         this.flush(batch.attempt + 1)
       }
     }
@@ -208,3 +212,8 @@ export class Verdicts {
     }
   }
 }
+
+// internals
+
+/** Not what went out with a later batch, nor what has come back before the confirmation: that is another delivery. */
+const stillOwed = ({ entries, id }: Sent): Array<Entry> => entries.filter(({ batch }) => batch === id)

@@ -13,12 +13,13 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { Worker } from "node:worker_threads"
+import type { Thread } from "../internal/thread/life.ts"
 import { overPort } from "../internal/thread/ports.ts"
 import * as Remote from "../internal/thread/remote.ts"
 import { Transport } from "../Transport.ts"
-import { Disconnected, type TransportError } from "../TransportError.ts"
+import type { TransportError } from "../TransportError.ts"
 import * as Nats from "./Nats.ts"
-import { portable } from "./thread/portable.ts"
+import { type Portable, portable } from "./thread/portable.ts"
 
 /**
  * How to reach NATS, as for `layers/Nats`. A schedule cannot cross to another thread: the pauses between attempts to
@@ -33,6 +34,11 @@ export interface Options extends Omit<Nats.Options, "reconnect"> {
    * and its handlers find their leases lost when it returns. Default 5 minutes.
    */
   readonly maxBlocked?: Duration.Input
+  /**
+   * So many threads may die within a minute, of a defect or for want of memory, and another one goes on with the same
+   * readers within a second. With one more, all of them end with `Disconnected`. Default 20.
+   */
+  readonly maxRestarts?: number
 }
 
 /**
@@ -75,30 +81,37 @@ export const layerConfig: Layer.Layer<Transport, TransportError | Config.ConfigE
 
 // internals
 
-/** How long the thread may take to hand everything back. */
-const END_WITHIN_MS = 5_000
+const MAX_RESTARTS = 20
+/** A thread that is told to end ends by itself; stopping it in the middle of that is the last resort. */
+const EXIT_WITHIN_MS = 2_000
 
-const make = (options: Options): Effect.Effect<Transport["Service"], TransportError, Scope.Scope> =>
-  Effect.gen(function*() {
-    const worker = yield* Effect.acquireRelease(
-      Effect.sync(spawn),
-      (worker) => Effect.promise(() => worker.terminate())
-    )
-    const { maxBlocked, ...rest } = options
-    worker.postMessage(portable(rest), [])
-    const remote = yield* Remote.connect(overPort(worker), {
-      maxBlockedMs: Duration.toMillis(Duration.fromInputUnsafe(maxBlocked ?? "5 minutes")),
-      watch: (lost) => {
-        worker.once("error", () => lost(new Disconnected({ detail: "the I/O thread failed" })))
-        worker.once("exit", () => lost(new Disconnected({ detail: "the I/O thread ended" })))
-      }
-    })
-    yield* Effect.addFinalizer(() => Effect.timeoutOption(remote.end, END_WITHIN_MS))
-    return remote.transport
+const make = (options: Options): Effect.Effect<Transport["Service"], TransportError, Scope.Scope> => {
+  const { maxBlocked, maxRestarts, ...rest } = options
+  return Remote.connect({
+    spawn: () => spawn(portable(rest)),
+    maxBlockedMs: Duration.toMillis(Duration.fromInputUnsafe(maxBlocked ?? "5 minutes")),
+    maxRestarts: maxRestarts ?? MAX_RESTARTS
   })
+}
 
 /** From the sources it is TypeScript, and in the package JavaScript. It is told nothing but by its port. */
-const spawn = (): Worker => {
+const spawn = (told: Portable): Thread => {
   const file = import.meta.url.endsWith(".ts") ? "./thread/nats.ts" : "./thread/nats.js"
-  return new Worker(new URL(file, import.meta.url), { env: {}, argv: [] })
+  const worker = new Worker(new URL(file, import.meta.url), { env: {}, argv: [] })
+  const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()))
+  let detail = "it ended without a word"
+  worker.on("error", (error: unknown) => {
+    detail = error instanceof Error ? error.message : String(error)
+  })
+  worker.postMessage(told, [])
+  return {
+    channel: overPort(worker),
+    watch: (ended) => void worker.once("exit", () => ended(detail)),
+    gone: Effect.asVoid(
+      Effect.timeoutOrElse(Effect.promise(() => exited), {
+        duration: EXIT_WITHIN_MS,
+        orElse: () => Effect.asVoid(Effect.promise(() => worker.terminate()))
+      })
+    )
+  }
 }

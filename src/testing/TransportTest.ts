@@ -11,7 +11,9 @@
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import { Transport } from "../Transport.ts"
+import { type Breakable, breakings } from "./breaking.ts"
 import { consuming } from "./consuming.ts"
 import { delivering } from "./delivering.ts"
 import { displacing } from "./displacing.ts"
@@ -34,9 +36,16 @@ export interface Options {
    * and the suite waits.
    */
   readonly clock: ClockKind
+  /**
+   * A transport and the means to cut it off: adds the behaviours of a connection that breaks. Leave it out only where a
+   * connection cannot break.
+   */
+  readonly breakable?: Effect.Effect<Breakable, unknown, Scope.Scope>
   /** How long one behaviour may take, in milliseconds. Default 30,000. */
   readonly timeoutMs?: number
 }
+
+export type { Breakable } from "./breaking.ts"
 
 const groups: ReadonlyArray<readonly [string, ReadonlyArray<Behaviour>]> = [
   ["publishing", publishing],
@@ -78,4 +87,17 @@ export const suite = <E>(name: string, layer: Layer.Layer<Transport, E>, options
       }
     })
   }
+  const { breakable } = options
+  if (breakable === undefined) {
+    return
+  }
+  describe(`${name}: a connection that breaks`, () => {
+    for (const { name, run } of breakings) {
+      const body = Effect.gen(function*() {
+        const connection = yield* breakable
+        yield* run(yield* Harness.make(connection.transport, options.clock), connection)
+      })
+      test(name, () => Effect.scoped(body), options.timeoutMs ?? 30_000)
+    }
+  })
 }

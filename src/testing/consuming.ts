@@ -92,6 +92,58 @@ const durables: ReadonlyArray<Behaviour> = [
       yield* h.until({ ackFloor: 6, ackPending: 0 })
       yield* h.nothing(opened, "100 millis")
     })),
+  behaviour("runs nothing twice that it has done while its consumer is made anew", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      yield* h.storeMany(4)
+      const opened = yield* h.read({ queue: Queue.suspend({ messages: 4 }) })
+      const [first, second, third, fourth] = yield* h.take(opened, 4)
+      yield* h.settle(opened, [second!], Settlement.ack)
+      yield* h.settle(opened, [third!], Settlement.term("no use"))
+      yield* h.until({ ackPending: 2 })
+      yield* h.advance("1 second")
+      yield* h.admin.deleteConsumer(h.stream, "c")
+      // It begins at the first again, and delivers what was done behind it.
+      yield* h.nothing(opened, "1 second")
+      yield* h.settle(opened, [first!, fourth!], Settlement.ack)
+      yield* h.until({ ackFloor: 4, ackPending: 0 })
+      assert.deepInclude(opened.inlet.ledger(), { delivered: 4, settled: 4 })
+    })),
+  behaviour("loses nothing that it has returned when its consumer is made anew", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      yield* h.storeMany(3)
+      const opened = yield* h.read()
+      const [first, second, third] = yield* h.take(opened, 3)
+      yield* h.settle(opened, [second!], Settlement.nak("1 hour"))
+      yield* h.settle(opened, [first!, third!], Settlement.ack)
+      yield* h.until({ ackFloor: 1, ackPending: 1 })
+      yield* h.admin.deleteConsumer(h.stream, "c")
+      // The delay was the consumer's, and is gone with it.
+      yield* h.advance("1 second")
+      assert.deepStrictEqual(texts(yield* h.process(opened, 1)), ["2"])
+      yield* h.until({ ackFloor: 3, ackPending: 0 })
+    })),
+  behaviour(
+    "loses nothing that another reader has returned when its consumer is made anew",
+    (h) =>
+      Effect.gen(function*() {
+        yield* h.create()
+        yield* h.storeMany(1)
+        const another = yield* h.read()
+        yield* h.settle(another, yield* h.take(another, 1), Settlement.nak("1 hour"))
+        yield* h.until({ ackPending: 1 })
+        yield* another.close
+        const opened = yield* h.read()
+        yield* h.storeMany(2)
+        assert.deepStrictEqual(texts(yield* h.process(opened, 2)), ["1", "2"])
+        yield* h.until({ ackPending: 1 })
+        yield* h.admin.deleteConsumer(h.stream, "c")
+        yield* h.advance("1 second")
+        assert.deepInclude((yield* h.process(opened, 1))[0], { streamSequence: 1 })
+        yield* h.until({ ackFloor: 3, ackPending: 0 })
+      })
+  ),
   behaviour("ends with a type when a consumer that it was bound to is deleted", (h) =>
     Effect.gen(function*() {
       yield* h.create()

@@ -116,6 +116,27 @@ const capacity: ReadonlyArray<Behaviour> = [
         left -= taken.length
       }
     })),
+  behaviour("holds no more bytes than its capacity, and goes on as they are settled", (h) =>
+    Effect.gen(function*() {
+      yield* h.create()
+      const [size, count, messages] = [256 * 1024, 40, 100]
+      for (let n = 1; n <= count; n++) {
+        yield* h.publish(h.message("m", "", { payload: new Uint8Array(size).fill(n) }))
+      }
+      // Room for the largest message that the broker takes has to be left, so it is never quite full.
+      const bytes = 4 * h.capabilities.maxPayload
+      const opened = yield* h.read({ queue: Queue.suspend({ messages, bytes }) })
+      yield* h.advance("500 millis")
+      const { ackPending } = yield* h.info()
+      assert.isAtLeast(ackPending, 1)
+      assert.isAtMost(ackPending * size, bytes)
+      const taken = yield* h.process(opened, count)
+      assert.deepStrictEqual(
+        taken.map((delivery) => delivery.payload[0]),
+        Array.from({ length: count }, (_, i) => i + 1)
+      )
+      yield* h.until({ ackFloor: count, ackPending: 0 })
+    })),
   behaviour("shares a consumer between two readers: everything once, to one of them", (h) =>
     Effect.gen(function*() {
       yield* h.create()

@@ -174,7 +174,7 @@ const policies: ReadonlyArray<Behaviour> = [
     Effect.gen(function*() {
       yield* h.create()
       yield* h.store(["telemetry.1", "t1"], ["jobs.1", "j1"], ["telemetry.2", "t2"], ["jobs.2", "j2"])
-      const onEnqueue = [Subject.patternUnsafe(h.subject("telemetry.*"))]
+      const onEnqueue = ["telemetry.*", "metrics.*"].map((pattern) => Subject.patternUnsafe(h.subject(pattern)))
       const opened = yield* h.read({ ack: { _tag: "hybrid", onEnqueue } })
       yield* h.until({ ackFloor: 1, ackPending: 2 })
       const taken = yield* h.take(opened, 4)
@@ -222,6 +222,21 @@ const policies: ReadonlyArray<Behaviour> = [
         assert.deepInclude(again[0], { streamSequence: 2, deliveryCount: 2 })
         assert.deepInclude(yield* h.info(), { ackFloor: 1, ackPending: 2 })
         yield* h.settle(opened, again, Settlement.ack)
+        yield* h.until({ ackFloor: 3, ackPending: 0 })
+      })
+  ),
+  behaviour(
+    "acknowledges under upTo nothing before what was terminated, until that is done",
+    (h) =>
+      Effect.gen(function*() {
+        yield* h.create()
+        yield* h.storeMany(3)
+        const opened = yield* h.read({ ack: { _tag: "upTo" }, consumer: { ack: "all" } })
+        const [a, b, c] = yield* h.take(opened, 3)
+        yield* h.settle(opened, [b!], Settlement.term("no use"))
+        yield* h.advance("100 millis")
+        assert.deepInclude(yield* h.info(), { ackFloor: 0, ackPending: 3 })
+        yield* h.settle(opened, [a!, c!], Settlement.ack)
         yield* h.until({ ackFloor: 3, ackPending: 0 })
       })
   ),

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
+import * as TestClock from "effect/testing/TestClock"
 import type { Delivery } from "../../src/Message.ts"
 import * as Queue from "../../src/Queue.ts"
 import * as Settlement from "../../src/Settlement.ts"
@@ -259,6 +260,41 @@ describe("a redelivery", () => {
         confirmAll()
       }
       assert.deepInclude(ledger(), { delivered: 3, settled: 3, swallowed: 0 })
+    }))
+
+  it.effect("of what was given back is delivered, also where it overtakes the word that it went back", () =>
+    Effect.gen(function*() {
+      const { arrive, confirmAll, ledger, port, settle, take, turn } = yield* setup()
+      arrive(...many(1, 2))
+      const [first, second] = yield* take(2)
+      yield* settle([first])
+      yield* settle([second!], Settlement.nak())
+      turn()
+      arrive(delivery(2, { count: 2 }))
+      const again = yield* take(1)
+      assert.strictEqual(again[0]?.deliveryCount, 2)
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(
+        port.written,
+        ["1.1 Ack", "2.1 Nak", "1.1 Ack"],
+        "what has come back is not given back again"
+      )
+      yield* settle(again)
+      confirmAll()
+      assert.deepStrictEqual(port.written.slice(3), ["2.2 Ack"])
+      assert.deepInclude(ledger(), { delivered: 3, settled: 3, swallowed: 0, held: 0, unconfirmed: 0 })
+    }))
+
+  it.effect("of what was given back for a while is not delivered before that", () =>
+    Effect.gen(function*() {
+      const { arrive, ledger, port, settle, take, turn } = yield* setup()
+      arrive(...many(1, 1))
+      yield* settle(yield* take(1), Settlement.nak("1 second"))
+      turn()
+      arrive(delivery(1, { count: 2 }))
+      turn()
+      assert.deepStrictEqual(port.written, ["1.1 Nak", "1.2 Nak"])
+      assert.deepInclude(ledger(), { delivered: 1, swallowed: 1 })
     }))
 
   it.effect("is another message if it was stored at another time: the stream was made anew", () =>

@@ -19,13 +19,15 @@ import * as progress from "./progress.ts"
 import * as publishing from "./publishing.ts"
 import { Recorder } from "./recorder.ts"
 import { type Handle, make as makeReplica } from "./replica.ts"
-import type { Group, Scenario } from "./scenario.ts"
+import { BUDGET_MS, type Group, type Scenario } from "./scenario.ts"
 import * as stored from "./stored.ts"
 
 const STEP_MS = 250
 /** Healed, everything is done within this time, or never. */
 const PROGRESS_WITHIN_MS = 240_000
 const END_WITHIN_MS = 60_000
+/** No longer than a publisher tries: one that tries longer is stored twice. */
+const settings = { subjects: ["sim.>"], duplicateWindow: BUDGET_MS } as const
 
 export const run = (scenario: Scenario): Effect.Effect<History> =>
   Effect.scoped(Effect.suspend(() => world(scenario))).pipe(
@@ -52,9 +54,8 @@ const world = Effect.fnUntraced(function*(scenario: Scenario) {
   const recorder = new Recorder(() => clock.currentTimeMillisUnsafe())
   const broker = yield* Memory.Broker
   const faults = yield* Faulty.Faults
-  yield* Effect.orDie(
-    broker.topology.createStream(Topology.stream(STREAM, { subjects: ["sim.>"], ...scenario.limits }))
-  )
+  yield* Effect.forkScoped(recorder.listen(broker, scenario.groups), { startImmediately: true })
+  yield* Effect.orDie(broker.topology.createStream(Topology.stream(STREAM, { ...settings, ...scenario.limits })))
 
   const publishers = yield* Effect.forEach(
     scenario.publishers,

@@ -15,6 +15,7 @@ const group: Group = {
   keyed: true,
   ackWaitMs: 1_000,
   maxAttempts: 2,
+  giveUpFails: 0,
   replicas: [{ fromMs: 0, until: undefined }]
 }
 
@@ -35,8 +36,20 @@ const ledger: Ledger = {
 
 const who = { group: "g0", replica: 0 }
 
-const call = (at: number, call: number, sequence: number): ReadonlyArray<Event> => [
-  { _tag: "began", at, ...who, call, sequence, delivery: 1, id: `p.${sequence}`, key: "k", takenAt: at },
+const call = (at: number, call: number, sequence: number, delivery = 1): ReadonlyArray<Event> => [
+  {
+    _tag: "began",
+    at,
+    ...who,
+    call,
+    sequence,
+    delivery,
+    id: `p.${sequence}`,
+    key: "k",
+    givenAt: at,
+    takenAt: at,
+    swallowed: 0
+  },
   { _tag: "ended", at: at + 1, call, outcome: "ok" },
   { _tag: "verdict", at: at + 1, ...who, sequence, verdict: "Ack" }
 ]
@@ -84,19 +97,59 @@ const givenUp = (why: string, attempts: number): ReadonlyArray<Event> => [
   { _tag: "givenUp", at: 5, ...who, sequence: 1, attempts, why }
 ]
 
+/** The first message is delivered twice, and then a reader that was cut off for long begins what it had been given before. */
+const overtaken = (swallowed: number): ReadonlyArray<Event> => [
+  ...events,
+  ...call(12, 3, 1, 2),
+  { _tag: "cut", at: 13, ...who, swallowed: 0 },
+  { _tag: "back", at: 13 + group.ackWaitMs, ...who },
+  ...call(14 + group.ackWaitMs, 4, 1, 1).map((event): Event => event._tag === "began" ? { ...event, swallowed } : event)
+]
+
+/** The first message is processed late, and again when its lease would long be over. */
+const repeated = (...what: ReadonlyArray<readonly [at: number, what: string]>): History => ({
+  ...good,
+  events: [
+    ...without((event) => "call" in event && event.call === 1),
+    ...what.map(([at, what]): Event => ({ _tag: "happened", at, what, group: undefined })),
+    ...call(3_000, 1, 1),
+    ...call(9_000, 3, 1)
+  ]
+})
+
+/** The second message fails, and is neither tried again nor given up. */
+const failing = events.map((event): Event =>
+  event._tag === "ended" && event.call === 2 ? { ...event, outcome: "failed" } : event
+)
+
 const turned = [...without((event) => "call" in event), ...call(1, 2, 2), ...call(3, 1, 1)]
 
 const broken: Readonly<Record<string, ReadonlyArray<History>>> = {
   accounting: [{ ...good, closings: [{ ...who, ledger: { ...ledger, finished: 1 }, held: 0 }] }],
   ackedAfterwards: [{ ...good, events: without((event) => event._tag === "ended") }],
   atMostOnce: [{ ...good, scenario: of({ policy: { _tag: "onEnqueue" } }), events: [...events, ...call(12, 3, 1)] }],
+  attempts: [
+    { ...good, scenario: of({ maxAttempts: 1 }), events: failing },
+    { ...good, events: [...failing, { _tag: "givenUp", at: 4, ...who, sequence: 2, attempts: 1, why: "Failed" }] }
+  ],
   bounds: [{ ...good, events: [...events, { _tag: "bound", at: 5, group: "g0", what: "it holds 3 of 2" }] }],
   handedBack: [{ ...good, events: [...events, { _tag: "left", at: 11, ...who, leased: 1 }] }],
+  leases: [
+    { ...good, events: [...events, ...call(12, 3, 1, 2), ...call(14, 4, 1, 1)] },
+    { ...good, events: overtaken(0) }
+  ],
   liveness: [{ ...good, stuck: ["g0 holds 1"] }, { ...good, events: without((event) => event._tag === "healed") }],
   noLoss: [
     { ...good, events: without((event) => "call" in event && event.call === 2) },
     { ...good, events: without((event) => event._tag === "written" && event.sequence === 2) },
-    { ...good, stored: [kept(1)] }
+    { ...good, stored: [kept(1)] },
+    {
+      ...good,
+      events: [
+        ...without((event) => "call" in event && event.call === 2),
+        { _tag: "covered", at: 4, group: "g0", upTo: 2 }
+      ]
+    }
   ],
   nothingInvented: [
     { ...good, events: [...events, { _tag: "written", at: 4, ...kept(2), sequence: 3 }] },
@@ -115,6 +168,8 @@ const broken: Readonly<Record<string, ReadonlyArray<History>>> = {
   ],
   repeatsExplained: [
     { ...good, events: [...events, ...call(12, 3, 1)] },
+    repeated([1_000, "purge"]),
+    repeated([6_000, "stepDown"]),
     {
       ...good,
       // Both may have been done and not acknowledged, and only one was.
@@ -124,7 +179,7 @@ const broken: Readonly<Record<string, ReadonlyArray<History>>> = {
     }
   ],
   truthfulStatus: [
-    { ...good, events: [...events, { _tag: "cut", at: 2, ...who }, { _tag: "closed", at: 9, ...who }] },
+    { ...good, events: [...events, { _tag: "cut", at: 2, ...who, swallowed: 0 }, { _tag: "closed", at: 9, ...who }] },
     {
       ...good,
       events: [
@@ -157,6 +212,20 @@ describe("the checks", () => {
       const good2 = { ...good, events: [...events.slice(0, -1), deleted, ...again.slice(events.length)] }
       assert.isEmpty(checks["repeatsExplained"]!(good2))
       assert.isEmpty(checks["noLoss"]!({ ...good, stored: [kept(1)], events: [...events, removed] }))
+      const twice: ReadonlyArray<Event> = [
+        ...events,
+        { _tag: "happened", at: 5, what: "restart", group: undefined },
+        { _tag: "written", at: 6, ...kept(2), sequence: 3 }
+      ]
+      assert.isNotEmpty(checks["nothingInvented"]!({ ...good, events: twice }))
+      assert.isEmpty(
+        checks["nothingInvented"]!({ ...good, events: twice, stored: [kept(1), { ...kept(2), sequence: 3 }] })
+      )
+      assert.isEmpty(checks["leases"]!({ ...good, events: overtaken(1) }))
+      assert.isEmpty(checks["repeatsExplained"]!(repeated([1_000, "purge"], [6_000, "stepDown"])))
+      const covered: Event = { _tag: "covered", at: 4, group: "g0", upTo: 2 }
+      const lost = [...without((event) => "call" in event && event.call === 1), covered]
+      assert.isEmpty(checks["noLoss"]!({ ...good, events: lost }))
       assert.isEmpty(checks["poison"]!({ ...good, events: givenUp("Failed", 2) }))
       assert.isEmpty(
         checks["poison"]!({

@@ -9,7 +9,7 @@ import * as Reader from "../../src/Reader.ts"
 import * as Settlement from "../../src/Settlement.ts"
 import { Transport } from "../../src/Transport.ts"
 import { delivery, many, setup } from "../support/played.ts"
-import { consumer, options, pass, send, setUp, start, unkeyed, withMemory } from "../support/reading.ts"
+import { consumer, keyed, options, pass, send, setUp, start, unkeyed, withMemory } from "../support/reading.ts"
 import { createStream, durable, numbered, open, publish } from "../support/transport.ts"
 
 describe("found by the simulation", () => {
@@ -154,6 +154,19 @@ describe("found by the simulation", () => {
       assert.strictEqual(intake.inlet.ledger().swallowed, 1)
     }))
 
+  it.effect("upTo: what was done when its consumer was deleted was acknowledged to the new one by its old address", () =>
+    Effect.gen(function*() {
+      const { arrive, intake, port, settle, take, turn } = yield* setup({ ack: { _tag: "upTo" } })
+      arrive(...many(1, 3))
+      const [one] = yield* take(3)
+      yield* settle([one])
+      turn()
+      port.written.splice(0)
+      intake.replaced()
+      turn()
+      assert.deepStrictEqual(port.written, [])
+    }))
+
   it.effect("upTo: more was held than fits, and what had been given back had no room to come", () =>
     Effect.gen(function*() {
       const queue = Queue.suspend({ messages: 2 })
@@ -235,4 +248,34 @@ describe("found by the simulation", () => {
       assert.deepStrictEqual([failed, retried], [1, 0])
       yield* reader.interrupt
     }).pipe((effect) => withMemory(Effect.andThen(setUp, effect).pipe(Effect.provide(AckPolicy.onEnqueue)))))
+
+  it.effect("while draining, what follows a failed message of its key was handed back before it", () =>
+    Effect.gen(function*() {
+      yield* setUp
+      yield* send(["a", 1], ["a", 2], ["a", 3])
+      const inner = yield* Transport
+      const returned: Array<number> = []
+      const watched: Transport["Service"] = {
+        ...inner,
+        open: (source, flow) =>
+          Effect.map(inner.open(source, flow), (inlet) => ({
+            take: inlet.take,
+            stop: inlet.stop,
+            holds: inlet.holds,
+            ledger: inlet.ledger,
+            settle: (verdicts) => {
+              returned.push(...verdicts.map(({ delivery }) => delivery.streamSequence))
+              return inlet.settle(verdicts)
+            }
+          }))
+      }
+      const failing = Reader.handle(keyed, options, () => Effect.andThen(Effect.sleep(1_000), Effect.fail("no")))
+      const reader = yield* start(Effect.provideService(failing, Transport, watched))
+      yield* pass(500)
+      // The second and the third wait in the lane of the first.
+      yield* reader.drain
+      yield* pass(600)
+      yield* Fiber.join(reader.fiber)
+      assert.deepStrictEqual(returned, [1, 2, 3])
+    }).pipe(Effect.provide(AckPolicy.onProcess), withMemory))
 })

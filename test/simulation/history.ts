@@ -20,6 +20,8 @@ export type Event =
   | ({ readonly _tag: "written"; readonly at: number } & Kept)
   /** It was removed on purpose. */
   | { readonly _tag: "removed"; readonly at: number; readonly sequence: number; readonly id: string }
+  /** It was removed while it was unanswered; so the server takes it, and under `ack_policy: all` all before it, for done. */
+  | { readonly _tag: "covered"; readonly at: number; readonly group: string; readonly upTo: number }
   | { readonly _tag: "happened"; readonly at: number; readonly what: string; readonly group: string | undefined }
   | { readonly _tag: "over"; readonly at: number; readonly what: string }
   | {
@@ -32,8 +34,11 @@ export type Event =
     readonly delivery: number
     readonly id: string
     readonly key: string
-    /** When the reader took it. */
+    /** When the layer gave it away, and when the reader got it. */
+    readonly givenAt: number
     readonly takenAt: number
+    /** How many repeats the reader's layers had swallowed by then. */
+    readonly swallowed: number
   }
   | { readonly _tag: "ended"; readonly at: number; readonly call: number; readonly outcome: Outcome }
   | {
@@ -55,7 +60,14 @@ export type Event =
   }
   | { readonly _tag: "bound"; readonly at: number; readonly group: string; readonly what: string }
   | {
-    readonly _tag: "cut" | "back" | "opened" | "closed"
+    readonly _tag: "cut"
+    readonly at: number
+    readonly group: string
+    readonly replica: number
+    readonly swallowed: number
+  }
+  | {
+    readonly _tag: "back" | "opened" | "closed"
     readonly at: number
     readonly group: string
     readonly replica: number
@@ -149,7 +161,7 @@ export const injected = ({ faults }: History, { name, source }: Group): Readonly
   )
 
 /** Everything that was ever stored, by its sequence. */
-export const written = ({ events }: History): ReadonlyMap<number, Kept & { readonly at: number }> =>
+export const written = ({ events }: History): ReadonlyMap<number, Extract<Event, { readonly _tag: "written" }>> =>
   new Map(events.flatMap((event) => event._tag === "written" ? [[event.sequence, event]] : []))
 
 /** What was removed on purpose. */

@@ -1,6 +1,7 @@
 /** A publisher of a run: sends what it has, piece by piece, and writes down how each message ended. */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Headers from "../../src/Headers.ts"
@@ -9,19 +10,17 @@ import * as Memory from "../../src/layers/Memory.ts"
 import type { Outgoing } from "../../src/Message.ts"
 import * as Publisher from "../../src/Publisher.ts"
 import { Transport } from "../../src/Transport.ts"
-import { keyed } from "./jobs.ts"
+import { keyed, unkeyed } from "./jobs.ts"
 import type { Recorder } from "./recorder.ts"
 import type { Message, Sending } from "./scenario.ts"
 
 const encoder = new TextEncoder()
 
-/** The id is all that an undecodable message has. */
-const outgoing = ({ decodable, id, key, n, place }: Message): Outgoing => ({
-  subject: `sim.${place}`,
-  id,
-  headers: Headers.empty,
-  payload: encoder.encode(decodable ? JSON.stringify({ id, key, n }) : `{"id":"${id}",`)
-})
+/** Half of them with an id from the topic, half with a random one. The id is all that an undecodable message has. */
+const outgoing = ({ decodable, id, key, n, place }: Message): Outgoing =>
+  decodable
+    ? Result.getOrThrow((n % 2 === 0 ? keyed : unkeyed).encode({ place }, { id, key, n }))
+    : { subject: `sim.${place}`, id, headers: Headers.empty, payload: encoder.encode(`{"id":"${id}",`) }
 
 export const run = (recorder: Recorder, sendings: ReadonlyArray<Sending>) =>
   Effect.scoped(Effect.gen(function*() {

@@ -1,5 +1,6 @@
 /** Writes a run down: what readers do, what goes through the seam, and where a bound is passed. */
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import type * as Memory from "../../src/layers/Memory.ts"
 import type { Delivery } from "../../src/Message.ts"
 import type { ConnectionStatus, Inlet, Transport } from "../../src/Transport.ts"
@@ -18,6 +19,8 @@ interface Open extends Who {
   closedAt: number
 }
 
+/** Why a delivery was terminated that nobody answered. */
+const DELETED = "Unacknowledged message was deleted"
 /** A delayed return outlives the reader that gave it back. */
 const DELAYED_MS = 15_000
 
@@ -33,12 +36,14 @@ export class Recorder {
   /** The most readers of a group at once. */
   readonly #most = new Map<string, number>()
   readonly #taken = new WeakMap<Delivery, number>()
+  readonly #given = new WeakMap<Delivery, number>()
   readonly #done = new Map<string, Set<number>>()
   readonly #sequences = new Map<number, readonly [group: Group, sequence: number]>()
   #calls = 0
   /** What befalls everybody at this moment, and when that was last over. */
   #everywhere = 0
   #everywhereAt = Number.NEGATIVE_INFINITY
+  #purged = false
 
   constructor(now: () => number) {
     this.#now = now
@@ -79,7 +84,9 @@ export class Recorder {
       delivery: delivery.deliveryCount,
       id: job.id,
       key: job.key,
-      takenAt: this.#taken.get(delivery) ?? this.now
+      givenAt: this.#given.get(delivery) ?? this.now,
+      takenAt: this.#taken.get(delivery) ?? this.now,
+      swallowed: this.#swallowed({ group, replica })
     })
     return call
   }
@@ -118,6 +125,7 @@ export class Recorder {
   happened(happening: Happening): void {
     const group = "consumer" in happening ? happening.consumer : undefined
     this.events.push({ _tag: "happened", at: this.now, what: happening.what, group })
+    this.#purged ||= happening.what === "purge"
     if ("forMs" in happening) {
       this.#everywhere++
     }
@@ -128,6 +136,18 @@ export class Recorder {
     this.events.push({ _tag: "over", at: this.now, what: happening.what })
     this.#everywhere--
     this.#everywhereAt = this.now
+  }
+
+  /** What the broker says of its own accord. */
+  listen({ advisories }: Memory.Broker["Service"], groups: ReadonlyArray<Group>): Effect.Effect<void> {
+    const upTo = new Set(groups.flatMap(({ name, policy }) => policy._tag === "upTo" ? [name] : []))
+    return Stream.runForEach(advisories, (advisory) =>
+      Effect.sync(() => {
+        if (advisory._tag === "Terminated" && advisory.reason === DELETED && upTo.has(advisory.consumer)) {
+          const { at, consumer, sequence } = advisory
+          this.events.push({ _tag: "covered", at, group: consumer, upTo: sequence })
+        }
+      }))
   }
 
   /** A publisher's transport, under its faults: what it confirms is stored. */
@@ -152,14 +172,16 @@ export class Recorder {
   connection({ group, replica }: Who, connection: Memory.Connection): Memory.Connection {
     const note = (_tag: "cut" | "back") =>
       Effect.sync(() => {
-        this.events.push({ _tag, at: this.now, group: group.name, replica })
+        const what = { at: this.now, group: group.name, replica }
+        const swallowed = this.#swallowed({ group, replica })
+        this.events.push(_tag === "cut" ? { _tag, ...what, swallowed } : { _tag, ...what })
         const away = this.#away.get(group.name) ?? { count: 0, backAt: 0 }
         away.count += _tag === "cut" ? 1 : -1
         away.backAt = this.now
         this.#away.set(group.name, away)
       })
     return {
-      transport: connection.transport,
+      transport: this.#giving(connection.transport),
       disconnect: Effect.andThen(note("cut"), connection.disconnect),
       reconnect: Effect.andThen(connection.reconnect, note("back"))
     }
@@ -235,10 +257,35 @@ export class Recorder {
     const most = Math.max(open, this.#most.get(group.name) ?? 0)
     this.#most.set(group.name, most)
     // After a cut, what was settled meanwhile holds no room any more, and the broker may not have heard of it.
-    const times = away === undefined && this.#everywhereAt < 0 ? 1 : 2
+    // A purge raises the floor above what is delivered by then, and a server hears no nak below it, and forgets those
+    // that are due: what is given back counts until its lease is over, and then until there is room for it.
+    const times = away === undefined && this.#everywhereAt < 0 && !this.#purged ? 1 : 2
     if (ackPending > messages * most * times) {
       this.#bound(group, `the broker waits for ${ackPending}, and ${most} readers may hold ${messages} each`)
     }
+  }
+
+  /** Below all faults: when the layer gave a delivery away. From then on it counts as being worked on. */
+  #giving(transport: Transport["Service"]): Transport["Service"] {
+    return {
+      ...transport,
+      open: (source, flow) =>
+        Effect.map(transport.open(source, flow), (inlet) => ({
+          ...inlet,
+          take: (max) =>
+            Effect.map(inlet.take(max), (taken) => {
+              for (const delivery of taken) {
+                this.#given.set(delivery, this.now)
+              }
+              return taken
+            })
+        }))
+    }
+  }
+
+  #swallowed({ group, replica }: Who): number {
+    const mine = this.inlets.filter((open) => open.group === group && open.replica === replica)
+    return mine.reduce((sum, { inlet }) => sum + inlet.ledger().swallowed, 0)
   }
 
   #bound(group: Group, what: string): void {

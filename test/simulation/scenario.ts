@@ -48,6 +48,7 @@ export interface Sending {
 
 export interface Message {
   readonly id: string
+  /** The last token of its subject. */
   readonly place: string
   readonly key: string
   readonly n: number
@@ -66,6 +67,9 @@ export interface Scenario {
 
 /** Whatever goes wrong in a run, of both sorts. */
 export type Mishap = Faulty.Fault | happenings.Happening
+
+/** The longest that a publisher tries. */
+export const BUDGET_MS = 8_000
 
 const SAFETY_MS = 30_000
 
@@ -157,7 +161,7 @@ const publisher = (dice: Dice, name: string): ReadonlyArray<Sending> => {
       afterMs: dice.int(0, 3_000),
       way,
       chunk: dice.int(1, 8),
-      budgetMs: dice.pick([500, 8_000, 8_000]),
+      budgetMs: dice.pick([500, BUDGET_MS, BUDGET_MS]),
       retryMs: dice.pick([undefined, undefined, 50, 1_000]),
       messages: Array.from({ length: dice.int(1, 12) }, (): Message => {
         n++

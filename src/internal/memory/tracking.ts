@@ -147,7 +147,8 @@ export class Tracking {
   /** Whether it is due at once. */
   nak({ consumerSequence, deliveries, sequence }: Address, delayMs: number): boolean {
     const pending = this.unanswered.get(sequence)
-    if (pending === undefined || consumerSequence <= this.#consumerFloor) {
+    const isOutOfRange = consumerSequence <= this.#consumerFloor || consumerSequence > this.#consumerSequence + 1
+    if (pending === undefined || isOutOfRange) {
       return false
     }
     const now = this.#options.now()

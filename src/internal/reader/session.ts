@@ -76,7 +76,7 @@ export class Session {
     })
   }
 
-  /** Hands verdicts over, after those that wait. Under `confirmed` it ends with the broker's word. */
+  /** Hands verdicts over, now. Under `confirmed` it ends with the broker's word. */
   settleNow(verdicts: ReadonlyArray<Verdict>): Effect.Effect<void> {
     return Effect.suspend(() => {
       for (const { settlement } of verdicts) {
@@ -95,9 +95,15 @@ export class Session {
     })
   }
 
-  /** As `settleNow`, without waiting: closing the inlet waits for the broker anyway, for a while. */
+  /**
+   * Hands verdicts over, after those that wait: what is handed back first comes back first. It does not wait for the
+   * broker's word, because closing the inlet does so anyway, for a while.
+   */
   handOver(verdicts: ReadonlyArray<Verdict>): Effect.Effect<void> {
-    return Effect.asVoid(Effect.forkDetach(this.settleNow(verdicts), { startImmediately: true }))
+    return Effect.suspend(() => {
+      this.#verdicts = this.#verdicts.concat(verdicts)
+      return Effect.asVoid(Effect.forkDetach(this.flush, { startImmediately: true }))
+    })
   }
 }
 

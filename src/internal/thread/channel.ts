@@ -8,6 +8,7 @@ import type { Flow } from "../../Transport.ts"
 import type { PackedDeliveries, PackedOutgoing, PackedReceipts, PackedVerdicts } from "./packing.ts"
 import type { PlainReason, PlainSource, PlainStatus } from "./plain.ts"
 import type { SharedMemory } from "./shared.ts"
+import type { Counted, Logged } from "./telling.ts"
 
 /** One end of a port. Messages arrive in the order in which they were sent, each in a turn of its own. */
 export interface Channel<In, Out> {
@@ -28,6 +29,8 @@ export type Request =
     readonly source: PlainSource
     readonly flow: Flow
     readonly memory: SharedMemory
+    /** The deliveries get numbers beyond this one. */
+    readonly numbersFrom: number
   }
   /** Wants up to so many deliveries, as soon as there is one. */
   | { readonly _tag: "take"; readonly inlet: number; readonly max: number }
@@ -44,7 +47,10 @@ export type Request =
   | { readonly _tag: "end" }
 
 /** What the I/O thread says. */
-export type Reply =
+export type Reply = Answer | Word
+
+/** What it says to something that was asked. */
+export type Answer =
   | { readonly _tag: "ready"; readonly hasTopology: boolean }
   /** The transport could not be made. */
   | { readonly _tag: "failed"; readonly reason: PlainReason }
@@ -53,10 +59,17 @@ export type Reply =
   | { readonly _tag: "refused"; readonly call: number; readonly reason: PlainReason }
   /** A defect: a bug of ours, and no reason. */
   | { readonly _tag: "died"; readonly call: number; readonly detail: string }
+  | { readonly _tag: "gone" }
+
+/** What it says unasked, or some time after it was asked. */
+export type Word =
   | { readonly _tag: "deliveries"; readonly inlet: number; readonly batch: PackedDeliveries }
   /** `take` is done, or has failed for a reason. */
   | { readonly _tag: "ended"; readonly inlet: number; readonly reason: PlainReason | undefined }
   | { readonly _tag: "status"; readonly status: PlainStatus }
+  | { readonly _tag: "logged"; readonly line: Logged }
+  | { readonly _tag: "counted"; readonly grown: ReadonlyArray<Counted> }
   /** The application's thread was blocked for so long, and is back. */
   | { readonly _tag: "wasBlocked"; readonly millis: number }
-  | { readonly _tag: "gone" }
+  /** It was blocked for longer than it may: its readers are closed, and it has to open them again. */
+  | { readonly _tag: "gaveBack" }

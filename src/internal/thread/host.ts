@@ -17,10 +17,13 @@ import { HostInlet } from "./hostInlet.ts"
 import { packReceipts, unpackOutgoing } from "./packing.ts"
 import { plain, plainStatus, sourceOf } from "./plain.ts"
 import { Shared } from "./shared.ts"
+import * as Telling from "./telling.ts"
 import { Watch } from "./watch.ts"
 
 /** How often lost leases and the ledgers are told, in ms. */
 const LOOK_MS = 50
+/** How often it is told what was counted. */
+const COUNT_MS = 1_000
 
 /** Serves a transport until the application ends it. */
 export const serve = (
@@ -33,7 +36,15 @@ export const serve = (
     const run = <A>(effect: Effect.Effect<A>): Fiber.Fiber<A> => Effect.runForkWith(context)(effect)
     const ended = Promise.withResolvers<void>()
     const host = new Host(transport, channel, run, ended.resolve)
-    yield* Effect.addFinalizer(() => host.closeAll)
+    const growth = Telling.growth(context)
+    const counted = Effect.sync(() => {
+      const grown = growth()
+      if (grown.length > 0) {
+        channel.post({ _tag: "counted", grown })
+      }
+    })
+    yield* Effect.addFinalizer(() => Effect.andThen(host.closeAll, counted))
+    yield* counted.pipe(Effect.andThen(Effect.sleep(COUNT_MS)), Effect.forever, Effect.forkIn(fibers))
     const silence = channel.listen(host.heard)
     yield* Effect.addFinalizer(() => Effect.sync(silence))
     yield* transport.status.pipe(
@@ -166,7 +177,7 @@ class Host {
     }
   }
 
-  #open({ flow, inlet: number, memory, source }: Extract<Request, { readonly _tag: "open" }>) {
+  #open({ flow, inlet: number, memory, numbersFrom, source }: Extract<Request, { readonly _tag: "open" }>) {
     const open = Effect.gen({ self: this }, function*() {
       const scope = yield* Scope.make()
       const inlet = yield* Effect.onError(
@@ -177,6 +188,8 @@ class Host {
     })
     const hosted = HostInlet.open({
       open,
+      hasLeases: source._tag !== "ordered",
+      numbersFrom,
       acksEarly: AckPolicy.acksOnEnqueue(flow.ack),
       shared: new Shared(memory),
       run: this.#run,
@@ -187,17 +200,26 @@ class Host {
   }
 
   #watching({ maxBlockedMs, pulse }: Extract<Request, { readonly _tag: "watch" }>): Watch {
-    const every = (act: (inlet: HostInlet) => Effect.Effect<void>) =>
-      Effect.forEach([...this.#inlets.values()], act, { concurrency: "unbounded", discard: true })
+    let gaveBack = false
     return new Watch({
       pulse,
       maxBlockedMs,
-      dead: Effect.suspend(() => every((inlet) => inlet.suspend)),
+      dead: Effect.suspend(() => {
+        gaveBack = true
+        const leased = [...this.#inlets].filter(([, inlet]) => inlet.hasLeases)
+        return Effect.forEach(leased, ([number, inlet]) => {
+          inlet.lose()
+          return this.#close(number)
+        }, { concurrency: "unbounded", discard: true })
+      }),
       back: (millis) =>
-        Effect.andThen(
-          Effect.sync(() => this.#channel.post({ _tag: "wasBlocked", millis })),
-          Effect.suspend(() => every((inlet) => inlet.resume))
-        )
+        Effect.sync(() => {
+          this.#channel.post({ _tag: "wasBlocked", millis })
+          if (gaveBack) {
+            gaveBack = false
+            this.#channel.post({ _tag: "gaveBack" })
+          }
+        })
     })
   }
 

@@ -4,11 +4,11 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type { Delivery } from "../../Message.ts"
-import type { Inlet, Ledger, Verdict } from "../../Transport.ts"
+import type { Inlet, Verdict } from "../../Transport.ts"
 import type { TransportError } from "../../TransportError.ts"
 import { eachVerdict, packDeliveries, type PackedDeliveries, type PackedVerdicts } from "./packing.ts"
 import { plain, type PlainReason } from "./plain.ts"
-import { NOTHING, type Shared, sum } from "./shared.ts"
+import type { Shared } from "./shared.ts"
 
 interface Kept {
   readonly number: number
@@ -27,6 +27,8 @@ export interface Living {
 
 export interface Options {
   readonly open: Effect.Effect<Living, TransportError>
+  readonly hasLeases: boolean
+  readonly numbersFrom: number
   readonly acksEarly: (subject: string) => boolean
   readonly shared: Shared
   readonly run: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
@@ -36,21 +38,17 @@ export interface Options {
 
 export class HostInlet {
   readonly #options: Options
-  #living: Living
+  readonly #living: Living
   readonly #kept = new Map<number, Kept>()
   readonly #free: Array<number> = []
-  #numbers = 0
+  #numbers: number
   #places = 0
   #taking: Fiber.Fiber<void> | undefined
-  /** What was asked for, and has not been handed over. */
-  #wanted = 0
-  /** What earlier lives of this inlet came to. */
-  #before: Ledger = NOTHING
-  #suspended = false
 
   constructor(options: Options, living: Living) {
     this.#options = options
     this.#living = living
+    this.#numbers = options.numbersFrom
   }
 
   /** Opens it as it is described. */
@@ -59,10 +57,6 @@ export class HostInlet {
 
   /** Hands over up to so many, as soon as there is one. The application asks again when it has them. */
   take(max: number): void {
-    this.#wanted = max
-    if (this.#suspended) {
-      return
-    }
     const { ended, run } = this.#options
     const before = this.#taking
     const taking = Effect.matchEffect(this.#living.inlet.take(max), {
@@ -74,7 +68,6 @@ export class HostInlet {
   }
 
   untake(): void {
-    this.#wanted = 0
     this.#taking?.interruptUnsafe()
   }
 
@@ -89,8 +82,7 @@ export class HostInlet {
         }
       }
     })
-    // What a suspended inlet held belongs to somebody else.
-    return this.#suspended ? Effect.void : this.#living.inlet.settle(verdicts)
+    return this.#living.inlet.settle(verdicts)
   }
 
   get stop(): Effect.Effect<void> {
@@ -104,60 +96,29 @@ export class HostInlet {
     })
   }
 
-  /** The application holds nothing any longer: all of it goes back, and it will find its leases lost. */
-  get suspend(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      if (this.#suspended) {
-        return Effect.void
-      }
-      this.#suspended = true
-      for (const { place } of this.#kept.values()) {
-        this.#options.shared.setLost(place, true)
-      }
-      this.#taking?.interruptUnsafe()
-      return Effect.andThen(
-        Scope.close(this.#living.scope, Exit.void),
-        Effect.sync(() => {
-          this.#before = sum(this.#before, this.#living.inlet.ledger())
-        })
-      )
-    })
+  get hasLeases(): boolean {
+    return this.#options.hasLeases
   }
 
-  /** The application is back: the reading goes on. */
-  get resume(): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      this.#suspended
-        ? Effect.matchEffect(this.#options.open, {
-          onFailure: ({ reason }) => Effect.sync(() => this.#options.ended(plain(reason))),
-          onSuccess: (living) =>
-            Effect.sync(() => {
-              this.#living = living
-              this.#suspended = false
-              if (this.#wanted > 0) {
-                this.take(this.#wanted)
-              }
-            })
-        })
-        : Effect.void
-    )
+  /** The application holds nothing any longer, and learns it before it does anything else. */
+  lose(): void {
+    for (const { place } of this.#kept.values()) {
+      this.#options.shared.setLost(place, true)
+    }
   }
 
   /** How the ledger stands, where the application sees it. */
   report(): void {
-    const now = this.#suspended ? NOTHING : this.#living.inlet.ledger()
-    this.#options.shared.ledger = sum(this.#before, now)
+    this.#options.shared.ledger = this.#living.inlet.ledger()
   }
 
   /** Which leases have run out, where the application sees it. */
   look(): void {
-    if (!this.#suspended) {
-      const { shared } = this.#options
-      const { inlet } = this.#living
-      for (const { delivery, place } of this.#kept.values()) {
-        if (!inlet.holds(delivery)) {
-          shared.setLost(place, true)
-        }
+    const { shared } = this.#options
+    const { inlet } = this.#living
+    for (const { delivery, place } of this.#kept.values()) {
+      if (!inlet.holds(delivery)) {
+        shared.setLost(place, true)
       }
     }
     this.report()
@@ -166,7 +127,6 @@ export class HostInlet {
   // internals
 
   #hand(batch: ReadonlyArray<Delivery>): void {
-    this.#wanted = 0
     this.#options.deliver(packDeliveries(batch, (delivery) => this.#keep(delivery)))
   }
 

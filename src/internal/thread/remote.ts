@@ -1,11 +1,10 @@
-/** The application's side: a transport whose work is done at the other end of a channel. */
+/** The application's side: a transport whose work is done in an I/O thread. */
 import * as Arr from "effect/Array"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
@@ -22,76 +21,78 @@ import type {
   Transport
 } from "../../Transport.ts"
 import { because, Closed, type Reason, type TransportError } from "../../TransportError.ts"
-import type { Channel, Reply, Request } from "./channel.ts"
-import { type PackedVerdicts, packOutgoing, unpackReceipts } from "./packing.ts"
-import { plainSource, type PlainStatus, reasonOf, statusOf } from "./plain.ts"
+import type { Request, Word } from "./channel.ts"
+import * as Keeper from "./keeper.ts"
+import type { Life } from "./life.ts"
+import { type PackedVerdicts, packOutgoing } from "./packing.ts"
+import { plainSource, statusOf } from "./plain.ts"
 import { allocatePulse, beat } from "./pulse.ts"
 import { RemoteInlet } from "./remoteInlet.ts"
-import { allocate, Shared } from "./shared.ts"
+import * as Telling from "./telling.ts"
 
-export interface Options {
-  /** Calls back when the other side is there no more. */
-  readonly watch: (lost: (reason: Reason) => void) => void
+export interface Options extends Keeper.Options {
   /** So long without a turn of this thread's event loop, and it holds nothing any longer. */
   readonly maxBlockedMs: number
 }
 
-/** Waits until the other side has its transport, and gives it; or fails as that one did. */
-export const connect = (
-  channel: Channel<Reply, Request>,
-  options: Options
-): Effect.Effect<Remote, TransportError, Scope.Scope> =>
+/** Waits until a thread has its transport, and gives it; or fails as that one did. */
+export const connect = (options: Options): Effect.Effect<Transport["Service"], TransportError, Scope.Scope> =>
   Effect.gen(function*() {
     const starting: ConnectionStatus = { _tag: "Connecting", attempt: 0, reason: Option.none() }
     const remote = new Remote(
-      channel,
+      options,
       yield* SubscriptionRef.make<ConnectionStatus>(starting),
       yield* Effect.context<never>()
     )
-    const silence = channel.listen(remote.heard)
-    yield* Effect.addFinalizer(() => Effect.sync(silence))
-    options.watch(remote.lost)
-    const pulse = allocatePulse()
-    yield* Effect.acquireRelease(Effect.sync(() => beat(pulse)), (rest) => Effect.sync(rest))
-    yield* remote.started
-    channel.post({ _tag: "watch", pulse, maxBlockedMs: options.maxBlockedMs })
-    return remote
+    yield* Effect.addFinalizer(() => remote.keeper.close)
+    yield* Effect.acquireRelease(Effect.sync(() => beat(remote.pulse)), (rest) => Effect.sync(rest))
+    yield* remote.keeper.start
+    yield* Effect.forkScoped(remote.keeper.keep)
+    return remote.transport
   })
 
-interface Waiting {
-  readonly done: (exit: Exit.Exit<unknown, TransportError>) => void
-}
-
-const STARTED = 0
 /** How many messages may be on the other side, waiting to be published; callers wait beyond that, with theirs here. */
 const CROSSING_MAX = 4_096
 
-export class Remote {
-  readonly #channel: Channel<Reply, Request>
+class Remote {
+  readonly keeper: Keeper.Keeper
+  readonly pulse = allocatePulse()
+  readonly #maxBlockedMs: number
   readonly #status: SubscriptionRef.SubscriptionRef<ConnectionStatus>
   readonly #context: Context.Context<never>
   readonly #runFork: (effect: Effect.Effect<void>) => unknown
-  readonly #calls = new Map<number, Waiting>()
   readonly #inlets = new Map<number, RemoteInlet>()
   readonly #crossings = Semaphore.makeUnsafe(CROSSING_MAX)
+  #capabilities: Capabilities | undefined
   #hasTopology = false
-  #numbers = STARTED
-  #gone: Reason | undefined
+  #numbers = 0
 
   constructor(
-    channel: Channel<Reply, Request>,
+    options: Options,
     status: SubscriptionRef.SubscriptionRef<ConnectionStatus>,
     context: Context.Context<never>
   ) {
+    this.#maxBlockedMs = options.maxBlockedMs
     this.#context = context
-    this.#channel = channel
     this.#status = status
     this.#runFork = Effect.runForkWith(context)
+    this.keeper = new Keeper.Keeper(options, {
+      resume: (life) => this.#resume(life),
+      serves: () => {
+        for (const inlet of this.#inlets.values()) {
+          inlet.opened()
+        }
+      },
+      lost: (reason) => this.#lost(reason),
+      over: (reason) => this.#over(reason),
+      trying: (attempt, reason) => this.#tell({ _tag: "Connecting", attempt, reason: Option.some(reason) }),
+      heard: (life, word) => this.#heard(life, word)
+    })
   }
 
   get transport(): Transport["Service"] {
     return {
-      capabilities: Effect.orDie(this.#call((call) => ({ _tag: "capabilities", call }))) as Effect.Effect<Capabilities>,
+      capabilities: this.#capable,
       status: Stream.takeUntil(SubscriptionRef.changes(this.#status), ({ _tag }) => _tag === "Closed"),
       publish: (batch) => this.#publish(batch),
       open: (source, flow) => this.#open(source, flow),
@@ -99,127 +100,112 @@ export class Remote {
     }
   }
 
-  get started(): Effect.Effect<void, TransportError> {
-    return Effect.asVoid(this.#wait(STARTED, () => {}))
-  }
+  // the thread's side
 
-  /** The other side is told to end. It hands back what is held, and says when it is done. */
-  get end(): Effect.Effect<void> {
+  /** What the last thread served, this one serves from now on. */
+  #resume(life: Life): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.#gone !== undefined) {
-        return Effect.void
-      }
-      const gone = this.#wait(STARTED, () => this.#channel.post({ _tag: "end" }))
-      return Effect.asVoid(Effect.exit(gone))
+      this.#hasTopology = life.hasTopology
+      life.post({ _tag: "watch", pulse: this.pulse, maxBlockedMs: this.#maxBlockedMs })
+      const reopened = Effect.forEach(
+        [...this.#inlets].filter(([, inlet]) => !inlet.hasEnded),
+        ([number, inlet]) => this.#reopen(life, number, inlet),
+        { concurrency: "unbounded", discard: true }
+      )
+      return Effect.andThen(reopened, Effect.sync(() => life.gone === undefined || this.#loseAll()))
     })
   }
 
-  /** The other side is there no more. */
-  readonly lost = (reason: Reason): void => {
-    if (this.#gone !== undefined) {
-      return
-    }
-    this.#gone = reason
-    const error = because(reason)
-    for (const { done } of [...this.#calls.values()]) {
-      done(Exit.fail(error))
-    }
-    for (const inlet of this.#inlets.values()) {
-      inlet.fail(error)
-    }
-    this.#runFork(SubscriptionRef.set(this.#status, { _tag: "Closed", reason: Option.some(reason) }))
+  #reopen(life: Life, number: number, inlet: RemoteInlet): Effect.Effect<void> {
+    return Effect.catch(this.#begin(life, number, inlet), (error) =>
+      Effect.sync(() => {
+        if (life.gone === undefined) {
+          inlet.fail(error)
+        }
+      }))
   }
 
-  readonly heard = (reply: Reply): void => {
-    switch (reply._tag) {
-      case "ready":
-        this.#hasTopology = reply.hasTopology
-        this.#calls.get(STARTED)?.done(Exit.succeed(undefined))
-        break
-      case "failed":
-        this.#calls.get(STARTED)?.done(Exit.fail(because(reasonOf(reply.reason))))
-        break
-      case "answered":
-        this.#calls.get(reply.call)?.done(Exit.succeed(reply.value))
-        break
-      case "receipts":
-        this.#calls.get(reply.call)?.done(Exit.succeed(unpackReceipts(reply.receipts)))
-        break
-      case "refused":
-        this.#calls.get(reply.call)?.done(Exit.fail(because(reasonOf(reply.reason))))
-        break
-      case "died":
-        this.#calls.get(reply.call)?.done(Exit.die(new Error(reply.detail)))
-        break
+  #lost(reason: Reason): void {
+    this.#loseAll()
+    this.#runFork(Effect.logError(`${reason.problem}; another one follows`))
+    this.#tell({ _tag: "Connecting", attempt: 0, reason: Option.some(reason) })
+  }
+
+  #loseAll(): void {
+    for (const inlet of this.#inlets.values()) {
+      inlet.lose()
+    }
+  }
+
+  #over(reason: Reason): void {
+    for (const inlet of this.#inlets.values()) {
+      inlet.fail(because(reason))
+    }
+    this.#tell({ _tag: "Closed", reason: Option.some(reason) })
+  }
+
+  #tell(status: ConnectionStatus): void {
+    this.#runFork(SubscriptionRef.set(this.#status, status))
+  }
+
+  #heard(life: Life, word: Word): void {
+    switch (word._tag) {
       case "deliveries":
-        this.#inlets.get(reply.inlet)?.arrived(reply.batch)
+        this.#inlets.get(word.inlet)?.arrived(word.batch)
         break
       case "ended":
-        this.#inlets.get(reply.inlet)?.ended(reply.reason)
+        this.#inlets.get(word.inlet)?.ended(word.reason)
         break
       case "status":
-        this.#changed(reply.status)
+        this.#tell(statusOf(word.status))
+        break
+      case "logged":
+        this.#runFork(Telling.log(word.line))
+        break
+      case "counted":
+        Telling.count(word.grown, this.#context)
         break
       case "wasBlocked":
-        this.#told(reply.millis)
+        Metrics.updater(Metrics.blockedSeconds, this.#context)(word.millis / 1_000)
         break
-      case "gone":
-        this.#calls.get(STARTED)?.done(Exit.succeed(undefined))
-        this.lost(new Closed())
+      case "gaveBack":
+        this.#regain(life)
     }
   }
 
-  // internals
-
-  #told(millis: number): void {
-    Metrics.updater(Metrics.blockedSeconds, this.#context)(millis / 1_000)
-  }
-
-  #changed(status: PlainStatus): void {
-    this.#runFork(SubscriptionRef.set(this.#status, statusOf(status)))
-  }
-
-  /** Sends a request, and waits for what is said to it. */
-  #call(
-    request: (call: number) => Request,
-    transfer?: ReadonlyArray<ArrayBuffer>
-  ): Effect.Effect<unknown, TransportError> {
-    return Effect.suspend(() => {
-      const call = ++this.#numbers
-      const asked = this.#wait(call, () => this.#channel.post(request(call), transfer))
-      return Effect.onInterrupt(asked, () => Effect.sync(() => this.#channel.post({ _tag: "cancel", call })))
-    })
-  }
-
-  #wait(call: number, ask: () => void): Effect.Effect<unknown, TransportError> {
-    return Effect.callback<unknown, TransportError>((resume) => {
-      if (this.#gone !== undefined) {
-        resume(Effect.fail(because(this.#gone)))
-        return
+  /** This thread was taken for dead, and what it held was given back. It reads on. */
+  #regain(life: Life): void {
+    for (const [number, inlet] of this.#inlets) {
+      if (inlet.hasLeases && !inlet.hasEnded) {
+        inlet.lose()
+        this.#runFork(Effect.andThen(this.#reopen(life, number, inlet), Effect.sync(() => inlet.opened())))
       }
-      this.#calls.set(call, {
-        done: (exit) => {
-          this.#calls.delete(call)
-          resume(exit)
-        }
-      })
-      ask()
-      return Effect.sync(() => {
-        this.#calls.delete(call)
-      })
+    }
+  }
+
+  // the transport
+
+  #call(request: (call: number) => Request): Effect.Effect<unknown, TransportError> {
+    return Effect.flatMap(this.keeper.living, (life) => life.call(request))
+  }
+
+  get #capable(): Effect.Effect<Capabilities> {
+    const asked = Effect.map(this.#call((call) => ({ _tag: "capabilities", call })), (answer) => {
+      this.#capabilities = answer as Capabilities
+      return this.#capabilities
     })
+    const known = (error: TransportError) =>
+      this.#capabilities === undefined ? Effect.fail(error) : Effect.succeed(this.#capabilities)
+    return Effect.orDie(Effect.catch(asked, known))
   }
 
   #publish(batch: NonEmptyReadonlyArray<Outgoing>): Effect.Effect<NonEmptyReadonlyArray<Receipt>, TransportError> {
-    const crossing = Effect.suspend(() => {
-      if (this.#gone !== undefined) {
-        return Effect.fail(because(this.#gone))
-      }
+    const crossing = Effect.flatMap(this.keeper.living, (life) => {
       const packed = packOutgoing(batch)
-      const asked = this.#call((call) => ({ _tag: "publish", call, batch: packed }), [packed.bytes, packed.table])
+      const asked = life.call((call) => ({ _tag: "publish", call, batch: packed }), [packed.bytes, packed.table])
       return Effect.catchIf(
         asked as Effect.Effect<NonEmptyReadonlyArray<Receipt>, TransportError>,
-        () => this.#gone !== undefined,
+        () => life.gone !== undefined,
         // It crossed, and whoever knows what became of it is gone.
         ({ reason }) => Effect.succeed(Arr.map(batch, (): Receipt => ({ _tag: "Ambiguous", reason })))
       )
@@ -230,26 +216,10 @@ export class Remote {
   #open(source: Source, flow: Flow): Effect.Effect<Inlet, TransportError, Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
       const number = ++this.#numbers
-      const memory = allocate(flow.queue.messages)
-      const send = (verdicts: PackedVerdicts, call: number): Request => ({
-        _tag: "settle",
-        call,
-        inlet: number,
-        verdicts
-      })
-      const inlet = new RemoteInlet({
-        shared: new Shared(memory),
-        waitsForWord: flow.ack._tag === "confirmed",
-        ask: (max) => this.#channel.post({ _tag: "take", inlet: number, max }),
-        unask: () => this.#channel.post({ _tag: "untake", inlet: number }),
-        send: (verdicts) => this.#channel.post(send(verdicts, 0), [verdicts.table]),
-        confirm: (verdicts) => Effect.ignore(this.#call((call) => send(verdicts, call), [verdicts.table])),
-        stop: Effect.ignore(this.#call((call) => ({ _tag: "stop", call, inlet: number })))
-      })
-      this.#inlets.set(number, inlet)
+      const inlet = this.#inlet(number, source, flow)
       const close = Effect.suspend(() => {
         inlet.flush()
-        return Effect.ignore(this.#call((call) => ({ _tag: "close", call, inlet: number })))
+        return this.#ask((call) => ({ _tag: "close", call, inlet: number }))
       })
       yield* Effect.addFinalizer(() =>
         Effect.ensuring(
@@ -260,8 +230,68 @@ export class Remote {
           })
         )
       )
-      yield* this.#call((call) => ({ _tag: "open", call, inlet: number, source: plainSource(source), flow, memory }))
+      yield* this.#opened(number, inlet)
       return inlet
+    })
+  }
+
+  /** Opened by a thread that did not die meanwhile. */
+  #opened(number: number, inlet: RemoteInlet): Effect.Effect<void, TransportError> {
+    return Effect.flatMap(this.keeper.living, (life) => {
+      this.#inlets.delete(number)
+      return Effect.matchEffect(this.#begin(life, number, inlet), {
+        onFailure: (error) => life.gone === undefined ? Effect.fail(error) : this.#opened(number, inlet),
+        onSuccess: () =>
+          Effect.suspend(() => {
+            this.#inlets.set(number, inlet)
+            return life.gone === undefined ? Effect.void : this.#opened(number, inlet)
+          })
+      })
+    })
+  }
+
+  #begin(life: Life, number: number, inlet: RemoteInlet): Effect.Effect<void, TransportError> {
+    return Effect.suspend(() => {
+      const { memory, numbersFrom, source } = inlet.opening()
+      const { flow } = inlet
+      return Effect.asVoid(
+        life.call((call) => ({
+          _tag: "open",
+          call,
+          inlet: number,
+          source: plainSource(source),
+          flow,
+          memory,
+          numbersFrom
+        }))
+      )
+    })
+  }
+
+  #inlet(number: number, source: Source, flow: Flow): RemoteInlet {
+    const post = (request: Request, transfer?: ReadonlyArray<ArrayBuffer>) => this.keeper.life?.post(request, transfer)
+    const settle = (verdicts: PackedVerdicts, call: number): Request => ({
+      _tag: "settle",
+      call,
+      inlet: number,
+      verdicts
+    })
+    return new RemoteInlet({
+      source,
+      flow,
+      ask: (max) => post({ _tag: "take", inlet: number, max }),
+      unask: () => post({ _tag: "untake", inlet: number }),
+      send: (verdicts) => post(settle(verdicts, 0), [verdicts.table]),
+      confirm: (verdicts) => this.#ask((call) => settle(verdicts, call), [verdicts.table]),
+      stop: this.#ask((call) => ({ _tag: "stop", call, inlet: number }))
+    })
+  }
+
+  /** Of the thread that serves; of none if there is none, since nothing is left to be done there. */
+  #ask(request: (call: number) => Request, transfer?: ReadonlyArray<ArrayBuffer>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { life } = this.keeper
+      return life === undefined ? Effect.void : Effect.ignore(life.call(request, transfer))
     })
   }
 

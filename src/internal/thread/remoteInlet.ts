@@ -6,16 +6,16 @@ import * as Latch from "effect/Latch"
 import type * as Pull from "effect/Pull"
 import type { Delivery } from "../../Message.ts"
 import type * as Settlement from "../../Settlement.ts"
-import type { Inlet, Ledger, Verdict } from "../../Transport.ts"
+import type { Flow, Inlet, Ledger, Source, Verdict } from "../../Transport.ts"
 import { because, type TransportError } from "../../TransportError.ts"
 import { Crossed, type PackedDeliveries, type PackedVerdicts, packVerdicts, unpackDeliveries } from "./packing.ts"
+import { Place } from "./place.ts"
 import { type PlainReason, reasonOf } from "./plain.ts"
-import type { Shared } from "./shared.ts"
+import { allocate, NOTHING, Shared, type SharedMemory, sum } from "./shared.ts"
 
 export interface Options {
-  readonly shared: Shared
-  /** Under the policy `confirmed` a verdict is handed over when the broker has confirmed it. */
-  readonly waitsForWord: boolean
+  readonly source: Source
+  readonly flow: Flow
   readonly ask: (max: number) => void
   readonly unask: () => void
   /** Hands verdicts over, and does not wait. */
@@ -25,25 +25,90 @@ export interface Options {
   readonly stop: Effect.Effect<void>
 }
 
+/** What an I/O thread has to know to open it, or to go on with what another one began. */
+export interface Opening {
+  readonly source: Source
+  readonly memory: SharedMemory
+  /** Its deliveries get numbers beyond this one. */
+  readonly numbersFrom: number
+}
+
 export class RemoteInlet implements Inlet {
   readonly #options: Options
+  readonly #place: Place
+  #shared: Shared | undefined
+  /** What earlier threads came to. */
+  #before: Ledger = NOTHING
   /** What has come, and was not taken. */
   #ready: Array<Crossed> = []
   readonly #arrived = Latch.makeUnsafe(false)
   #asking = false
+  #wanted = 0
+  #stopping = false
   #end: TransportError | "done" | undefined
   #posted: Array<{ readonly number: number; readonly settlement: Settlement.Settlement | undefined }> = []
+  /** The highest number that has come, and the highest that is lost. */
+  #highest = 0
+  #lostUpTo = 0
 
   constructor(options: Options) {
     this.#options = options
+    this.#place = new Place(options.source)
   }
 
-  // the channel's side
+  // the I/O thread's side
+
+  /** What it is to be opened with, by the first thread and by each that follows. */
+  opening(): Opening {
+    const memory = allocate(this.#options.flow.queue.messages)
+    this.#shared = new Shared(memory)
+    return { source: this.#place.rest, memory, numbersFrom: this.#highest }
+  }
+
+  /** It is open: what was wanted meanwhile is asked for. */
+  opened(): void {
+    if (this.#asking) {
+      this.#options.ask(this.#wanted)
+    }
+  }
+
+  get hasEnded(): boolean {
+    return this.#end !== undefined
+  }
+
+  get hasLeases(): boolean {
+    return this.#options.source._tag !== "ordered"
+  }
+
+  get flow(): Flow {
+    return this.#options.flow
+  }
 
   arrived(batch: PackedDeliveries): void {
     this.#asking = false
-    this.#ready.push(...unpackDeliveries(batch))
+    const deliveries = unpackDeliveries(batch)
+    for (const { number } of deliveries) {
+      this.#highest = Math.max(this.#highest, number)
+    }
+    this.#place.came(deliveries)
+    this.#ready = this.#ready.concat(deliveries)
     this.#arrived.openUnsafe()
+  }
+
+  /** The other half is gone, and the leases with it. Without leases, what is here is as good as it was. */
+  lose(): void {
+    const { held, lost, settled, ...rest } = this.#shared?.ledger ?? NOTHING
+    const ends = this.hasLeases ? { lost: lost + held, settled } : { lost, settled: settled + held }
+    this.#before = sum(this.#before, { ...rest, ...ends, held: 0 })
+    this.#shared = undefined
+    this.#posted = []
+    if (this.hasLeases) {
+      this.#lostUpTo = this.#highest
+      this.#ready = this.#ready.filter(({ number }) => number === 0)
+    }
+    if (this.#stopping) {
+      this.fail("done")
+    }
   }
 
   ended(reason: PlainReason | undefined): void {
@@ -70,6 +135,7 @@ export class RemoteInlet implements Inlet {
       this.#arrived.closeUnsafe()
       if (!this.#asking) {
         this.#asking = true
+        this.#wanted = max
         this.#options.ask(max)
       }
       const waiting = Effect.onInterrupt(this.#arrived.await, () => Effect.sync(() => this.#unask()))
@@ -78,9 +144,13 @@ export class RemoteInlet implements Inlet {
 
   readonly settle = (verdicts: ReadonlyArray<Verdict>): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const own = verdicts.filter(({ delivery }) => delivery instanceof Crossed && delivery.number > 0)
+      const own = verdicts.filter(({ delivery }) => this.#isKept(delivery))
         .map(({ delivery, settlement }) => ({ number: (delivery as Crossed).number, settlement }))
-      if (this.#options.waitsForWord) {
+      for (const { number } of own) {
+        this.#place.settled(number)
+      }
+      // Under this policy a verdict is handed over when the broker has confirmed it.
+      if (this.#options.flow.ack._tag === "confirmed") {
         return own.length === 0 ? Effect.void : this.#options.confirm(packVerdicts(own))
       }
       for (const one of own) {
@@ -90,10 +160,10 @@ export class RemoteInlet implements Inlet {
     })
 
   readonly holds = (delivery: Delivery): boolean => {
-    if (!(delivery instanceof Crossed)) {
+    if (!(delivery instanceof Crossed) || (delivery.number > 0 && delivery.number <= this.#lostUpTo)) {
       return false
     }
-    if (!this.#options.shared.isLost(delivery.place)) {
+    if (this.#shared?.isLost(delivery.place) !== true) {
       return true
     }
     this.#post({ number: delivery.number, settlement: undefined })
@@ -101,10 +171,13 @@ export class RemoteInlet implements Inlet {
   }
 
   get stop(): Effect.Effect<void> {
-    return this.#options.stop
+    return Effect.suspend(() => {
+      this.#stopping = true
+      return this.#options.stop
+    })
   }
 
-  readonly ledger = (): Ledger => this.#options.shared.ledger
+  readonly ledger = (): Ledger => sum(this.#before, this.#shared?.ledger ?? NOTHING)
 
   /** Sends the verdicts of this turn. */
   flush(): void {
@@ -116,6 +189,11 @@ export class RemoteInlet implements Inlet {
   }
 
   // internals
+
+  /** Whether a verdict on it is still asked for. */
+  #isKept(delivery: Delivery): delivery is Crossed {
+    return delivery instanceof Crossed && delivery.number > this.#lostUpTo
+  }
 
   #post(one: { readonly number: number; readonly settlement: Settlement.Settlement | undefined }): void {
     if (this.#posted.push(one) === 1) {

@@ -5,6 +5,7 @@ import type { Reply, Request } from "../../internal/thread/channel.ts"
 import { serve } from "../../internal/thread/host.ts"
 import { plain } from "../../internal/thread/plain.ts"
 import { overPort } from "../../internal/thread/ports.ts"
+import { loggerTo } from "../../internal/thread/telling.ts"
 import { Transport } from "../../Transport.ts"
 import * as Nats from "../Nats.ts"
 import { optionsOf, type Portable } from "./portable.ts"
@@ -19,6 +20,7 @@ const run = (told: Portable) =>
       onSuccess: () => Effect.sync(() => channel.post({ _tag: "gone" })),
       onFailure: ({ reason }) => Effect.sync(() => channel.post({ _tag: "failed", reason: plain(reason) }))
     }),
+    Effect.provide(loggerTo((line) => channel.post({ _tag: "logged", line }))),
     // Nothing else keeps the thread alive.
     Effect.ensuring(Effect.sync(() => parentPort!.close()))
   )

@@ -13,7 +13,7 @@ const never = Number.POSITIVE_INFINITY
 const plenty = { bytes: 1_000_000, expiresAt: never }
 
 /** A consumer, and what its pulls get: messages by sequence and delivery, and the end of each pull. */
-const setup = (options: Parameters<typeof Topology.consumer>[1] = {}, more: { readonly maxMessages?: number } = {}) =>
+const setup = (options: Parameters<typeof Topology.consumer>[1] = {}, more: Partial<Topology.Stream> = {}) =>
   Effect.gen(function*() {
     const broker = new Broker({
       clock: yield* Clock.Clock,
@@ -26,9 +26,9 @@ const setup = (options: Parameters<typeof Topology.consumer>[1] = {}, more: { re
     broker.createStream(Topology.stream("S", { subjects: ["s"], ...more }))
     const consumer = Result.getOrThrow(broker.createConsumer("S", Topology.consumer("C", options)))
     let published = 0
-    const publish = (count = 1, bytes = 1) => {
+    const publish = (count = 1, bytes = 1, subject = "s") => {
       for (let n = 0; n < count; n++) {
-        const message = { subject: "s", id: `m${++published}`, payload: new Uint8Array(bytes), expect: undefined }
+        const message = { subject, id: `m${++published}`, payload: new Uint8Array(bytes), expect: undefined }
         broker.publish({ ...message, headers: new Uint8Array(0) })
       }
     }
@@ -197,6 +197,61 @@ describe("as measured on nats-server 2.15, a consumer", () => {
       consumer.nak(address(3), 0)
       pull("b", { messages: 3 })
       assert.deepStrictEqual(yield* turn, ["b 1/2", "b 3/2"])
+    }))
+
+  it.effect("does not hear an answer to what it has not delivered yet, whatever it acknowledges by", () =>
+    Effect.gen(function*() {
+      for (const ack of ["explicit", "all"] as const) {
+        const { consumer, publish, pull, turn } = yield* setup({ ack, ackWait: 1_000 })
+        publish(10)
+        pull("a", { messages: 3 })
+        yield* turn
+        // Nor does it answer that. To a nak it always does.
+        assert.isFalse(consumer.ack(address(6)))
+        assert.isFalse(consumer.term(address(6), ""))
+        consumer.nak(address(6), 0)
+        consumer.nak(address(2, 9), 0)
+        assert.deepInclude(consumer.info, { ackFloor: 0, ackPending: 3, delivered: 3 })
+        pull("b", { messages: 3 })
+        assert.deepStrictEqual(yield* turn, ["b 4/1", "b 5/1", "b 6/1", "b served 0"])
+        assert.isTrue(consumer.ack(address(3)))
+      }
+    }))
+
+  it.effect("takes a message that is removed for one that is acknowledged, under ack all with everything before it", () =>
+    Effect.gen(function*() {
+      for (const [ack, expected] of [["explicit", [1, 2, 4, 5]], ["all", [4, 5]]] as const) {
+        const { broker, consumer, publish, pull, turn } = yield* setup({ ack, ackWait: 1_000 })
+        publish(6)
+        pull("a", { messages: 5 })
+        yield* turn
+        broker.deleteMessage("S", 3)
+        assert.deepStrictEqual(consumer.unanswered.map(({ sequence }) => sequence), [...expected])
+        assert.deepInclude(consumer.info, { ackFloor: ack === "all" ? 3 : 0, ackPending: expected.length })
+        broker.halt()
+        broker.resume()
+        assert.deepStrictEqual(consumer.unanswered.map(({ sequence }) => sequence), [...expected])
+      }
+    }))
+
+  it.effect("hears no nak below the floor that a purge has raised, and forgets at a restart the acks there", () =>
+    Effect.gen(function*() {
+      const { broker, consumer, publish, pull, turn } = yield* setup({ ackWait: 1_000 }, { subjects: ["s", "t"] })
+      publish(3)
+      publish(1, 1, "t")
+      publish(1)
+      pull("a", { messages: 5 })
+      yield* turn
+      broker.purgeStream("S", { filter: "t" })
+      consumer.nak(address(3), 0)
+      consumer.nak(address(5), 0)
+      pull("b", { messages: 2 })
+      assert.deepStrictEqual(yield* turn, ["b 5/2"])
+      consumer.ack(address(1))
+      assert.deepInclude(consumer.info, { ackPending: 3 })
+      broker.halt()
+      broker.resume()
+      assert.deepInclude(consumer.info, { ackPending: 4 })
     }))
 
   it.effect("forgets at a purge what is due, and finds it again when its lease ends", () =>

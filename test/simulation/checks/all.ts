@@ -2,8 +2,10 @@ import type { Check } from "../history.ts"
 import { accounting } from "./accounting.ts"
 import { ackedAfterwards } from "./ackedAfterwards.ts"
 import { atMostOnce } from "./atMostOnce.ts"
+import { attempts } from "./attempts.ts"
 import { bounds } from "./bounds.ts"
 import { handedBack } from "./handedBack.ts"
+import { leases } from "./leases.ts"
 import { liveness } from "./liveness.ts"
 import { noLoss } from "./noLoss.ts"
 import { nothingInvented } from "./nothingInvented.ts"
@@ -17,8 +19,10 @@ export const checks: Readonly<Record<string, Check>> = {
   accounting,
   ackedAfterwards,
   atMostOnce,
+  attempts,
   bounds,
   handedBack,
+  leases,
   liveness,
   noLoss,
   nothingInvented,

@@ -1,5 +1,5 @@
 /** C6: what is acknowledged when it is enqueued is not tried again because its handler failed. */
-import { lostLease, strayed, wasAway, wasReplaced } from "../explanations.ts"
+import { lostLease, strayed, wasAway, wasForgotten, wasReplaced } from "../explanations.ts"
 import { type Began, begun, type Check, ends, written } from "../history.ts"
 import { comesOnce } from "../replica.ts"
 
@@ -20,7 +20,7 @@ export const atMostOnce: Check = (history) => {
       const end = how.get(last.call)
       if (
         !wasReplaced(history, group, last, call) && !wasAway(history, group, last, end, call)
-        && !lostLease(history, group, last)
+        && !lostLease(history, group, last) && !wasForgotten(history, last, end, call)
       ) {
         wrong.push(
           `C6: ${group.name} ran ${call.sequence} again at ${call.at}, which was acknowledged before ${last.at}`

@@ -1,4 +1,5 @@
 /** C1: what was confirmed was stored, nothing vanished from the stream, and readers finished everything that is there. */
+import { coveredByRemoval } from "../explanations.ts"
 import { type Check, closingsOf, done, type History, removed, written } from "../history.ts"
 import { isAtLeastOnce } from "../scenario.ts"
 import type { Kept } from "../stored.ts"
@@ -27,7 +28,8 @@ export const noLoss: Check = (history) => {
   )
   for (const group of history.scenario.groups) {
     const seen = done(history, group.name)
-    const missing = due.filter((sequence) => !seen.has(sequence))
+    const covered = coveredByRemoval(history, group)
+    const missing = due.filter((sequence) => !seen.has(sequence) && !covered.has(sequence))
     const closings = closingsOf(history, group.name)
     const displaced = closings.reduce((sum, { ledger }) => sum + ledger.displaced, 0)
     // With at most once, what a reader held when it left is gone.

@@ -1,5 +1,7 @@
 /** C2: handlers see what was published and nothing else; what was certainly not sent never shows up; an id is stored once. */
-import { begun, type Check, written } from "../history.ts"
+import { begun, type Check, type Event, type History, written } from "../history.ts"
+
+type Written = Extract<Event, { readonly _tag: "written" }>
 
 export const nothingInvented: Check = (history) => {
   const wrong: Array<string> = []
@@ -10,8 +12,13 @@ export const nothingInvented: Check = (history) => {
     }
   }
   const all = written(history)
-  if (new Set([...all.values()].map(({ id }) => id)).size !== all.size) {
-    wrong.push("C2: one id is stored more than once")
+  const last = new Map<string, Written>()
+  for (const message of all.values()) {
+    const before = last.get(message.id)
+    if (before !== undefined && !isForgotten(history, before, message)) {
+      wrong.push(`C2: ${message.id} is stored as ${before.sequence}, and again as ${message.sequence}`)
+    }
+    last.set(message.id, message)
   }
   for (const { id } of all.values()) {
     if (sent.get(id) === undefined || sent.get(id) === "NotSent") {
@@ -29,3 +36,10 @@ export const nothingInvented: Check = (history) => {
   }
   return wrong
 }
+
+/** A server that is restarted learns the ids anew, from the messages that are left: one that is done and gone it forgets. */
+const isForgotten = ({ events, stored }: History, before: Written, again: Written): boolean =>
+  !stored.some(({ sequence }) => sequence === before.sequence)
+  && events.some((event) =>
+    event._tag === "happened" && event.what === "restart" && event.at >= before.at && event.at <= again.at
+  )

@@ -1,4 +1,5 @@
 /** C6: what cannot be decoded is given up and never handled; what fails is given up after its attempts, not before. */
+import { coveredByRemoval } from "../explanations.ts"
 import { begun, type Check } from "../history.ts"
 import { comesOnce } from "../replica.ts"
 import { isAtLeastOnce, retries } from "../scenario.ts"
@@ -27,8 +28,9 @@ export const poison: Check = (history) => {
         wrong.push(`C6: ${group.name} handled ${sequence}, which cannot be decoded`)
       }
     }
+    const covered = coveredByRemoval(history, group)
     for (const { id, sequence } of isAtLeastOnce(group) && group.queue.strategy === "suspend" ? history.stored : []) {
-      if (broken.has(id) && up.get(sequence) !== "Undecodable") {
+      if (broken.has(id) && !covered.has(sequence) && up.get(sequence) !== "Undecodable") {
         wrong.push(`C6: ${group.name} never gave up ${sequence}, which cannot be decoded`)
       }
     }

@@ -1,6 +1,6 @@
 /** C4: a handler runs again only after a failure, an interruption, a verdict that went astray, or a lost lease. */
-import { lostLease, strayed, wasAway, wasReplaced } from "../explanations.ts"
-import { type Began, begun, type Check, closingsOf, type Ended, ends, type History, injected } from "../history.ts"
+import { cameLate, lostLease, strayed, wasAway, wasForgotten, wasReplaced } from "../explanations.ts"
+import { type Began, begun, type Check, closingsOf, type Ended, ends, type History } from "../history.ts"
 import type { Group } from "../scenario.ts"
 
 export const repeatsExplained: Check = (history) => {
@@ -19,8 +19,9 @@ export const repeatsExplained: Check = (history) => {
       }
       const end = how.get(last.call)
       if (
-        failed(group, last, calls, how) || wasTaken(history, group, last, end) || cameLate(history, group, call)
+        failed(group, last, calls, how) || wasTaken(history, group, last, end) || cameLate(group, call)
         || wasReplaced(history, group, last, call)
+        || wasForgotten(history, last, end, call)
       ) {
         continue
       }
@@ -71,17 +72,9 @@ const wasTaken = (
   end: Ended | undefined
 ): boolean =>
   how === "stream" && (
-    end === undefined || end.at - last.takenAt >= timeBudgetMs
+    end === undefined || end.at - last.givenAt >= timeBudgetMs
     || events.some((event) =>
       event._tag === "closed" && event.group === name && event.replica === last.replica && event.at >= last.takenAt
       && event.at <= end.at
     )
-  )
-
-/** What reached the user of a stream so late that its time budget was over: nobody asks again whether its lease holds. */
-const cameLate = (history: History, group: Group, { takenAt }: Began): boolean =>
-  group.how === "stream"
-  && injected(history, group).some(({ atMs, delayMs, kind }) =>
-    (kind === "lateDelivery" || kind === "reorder") && delayMs >= group.timeBudgetMs && atMs <= takenAt
-    && takenAt <= atMs + delayMs + 1
   )
