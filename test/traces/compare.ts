@@ -25,11 +25,15 @@ export interface Options {
   readonly other: Other
   /** How many are played at once. */
   readonly atOnce: number
+  /** How often a program that differs is played again; at most twice. */
   readonly retriesMax?: number
   readonly onDone?: (outcome: Outcome) => void
 }
 
 const HANGS_AFTER_MS = 60_000
+/** So many of the programs may be played again, and at least so few. Where more of them differ, no machine is to blame. */
+const AGAIN_SHARE = 0.1
+const AGAIN_MIN = 3
 let plays = 0
 
 /** The same name for both, so that everything that counts its bytes counts the same. */
@@ -45,7 +49,7 @@ export const compare = (program: Program, other: Other): Effect.Effect<Outcome> 
 
 /**
  * All of them, many at once. Those that differ once more, a few at a time, and then each alone, to tell a busy machine
- * from a difference.
+ * from a difference; a tenth of all at most.
  */
 export const compareAll = (programs: ReadonlyArray<Program>, options: Options): Effect.Effect<ReadonlyArray<Outcome>> =>
   Effect.gen(function*() {
@@ -57,9 +61,11 @@ export const compareAll = (programs: ReadonlyArray<Program>, options: Options): 
       }
     )
     const rounds = [Math.ceil(options.atOnce / 10), 1].slice(0, options.retriesMax ?? Number.POSITIVE_INFINITY)
+    const most = Math.max(AGAIN_MIN, Math.floor(programs.length * AGAIN_SHARE))
+    const chosen = new Set(outcomes.filter(({ equal }) => !equal).slice(0, most).map(({ program }) => program))
     for (const concurrency of rounds) {
       const again = (outcome: Outcome) =>
-        outcome.equal
+        outcome.equal || !chosen.has(outcome.program)
           ? Effect.succeed(outcome)
           : Effect.map(compare(outcome.program, options.other), (last) => ({ ...last, retried: outcome.retried + 1 }))
       outcomes = yield* Effect.forEach(outcomes, again, { concurrency })

@@ -186,7 +186,7 @@ export class Reading implements Port, Puller {
   readonly settle = (batch: Batch): void => {
     if (this.#source._tag === "ordered") {
       // Nobody waits for these.
-      this.#home.broker.later(() => this.#intake.confirmed(batch.id))
+      this.#intake.confirmed(batch.id)
       return
     }
     this.#home.broker.ask(() => {

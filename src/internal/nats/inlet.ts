@@ -180,7 +180,7 @@ class Reading implements Port, Tenant {
   /** Writes the verdicts; the answer to the last one confirms all, because the server takes them in order. */
   readonly settle = (batch: Batch): void => {
     if (this.#source._tag === "ordered") {
-      setImmediate(() => this.intake.confirmed(batch.id))
+      this.intake.confirmed(batch.id)
       return
     }
     const { termReason } = this.#options.supervisor.capabilities
