@@ -2,11 +2,12 @@
  * A transport behind a port without a thread: whatever crosses is cloned, and arrives in a turn of its own. With it, what
  * the I/O thread adds is tested on virtual time.
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { Channel, Reply, Request } from "../../src/internal/thread/channel.ts"
 import { serve } from "../../src/internal/thread/host.ts"
 import type { Thread } from "../../src/internal/thread/life.ts"
@@ -39,26 +40,25 @@ const unwatched = (channel: Channel<Reply, Request>): Channel<Reply, Request> =>
   post: (request, transfer) => request._tag === "watch" ? undefined : channel.post(request, transfer)
 })
 
-export const ported = <E, R>(inner: Layer.Layer<Transport, E, R>): Layer.Layer<Transport, E, R> =>
-  Layer.effect(
-    Transport,
-    Effect.gen(function*() {
-      const context = yield* Effect.context<R>()
-      const spawn = (): Thread => {
-        const [app, host] = channels()
-        const serving = Effect.flatMap(Transport, (transport) => serve(transport, host)).pipe(
-          Effect.scoped,
-          Effect.provide(inner),
-          Effect.exit,
-          Effect.tap(() => Effect.sync(() => host.post({ _tag: "gone" })))
-        )
-        const fiber = Effect.runForkWith(context)(serving)
-        return {
-          channel: unwatched(app),
-          watch: (ended) => void fiber.addObserver((exit) => Exit.isFailure(exit) && ended("it failed")),
-          gone: Effect.asVoid(Fiber.await(fiber))
-        }
+/** Ends with the scope; the transport stays. */
+export const behindPort = (transport: Transport["Service"]): Effect.Effect<Transport["Service"], never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const context = yield* Effect.context<never>()
+    const spawn = (): Thread => {
+      const [app, host] = channels()
+      const served = Effect.andThen(
+        Effect.scoped(serve(transport, host)),
+        Effect.sync(() => host.post({ _tag: "gone" }))
+      )
+      const fiber = Effect.runForkWith(context)(served)
+      return {
+        channel: unwatched(app),
+        watch: (ended) => void fiber.addObserver((exit) => Exit.isFailure(exit) && ended("it failed")),
+        gone: Effect.asVoid(Fiber.await(fiber))
       }
-      return yield* Effect.orDie(Remote.connect({ spawn, maxBlockedMs: Number.POSITIVE_INFINITY, maxRestarts: 0 }))
-    }) as Effect.Effect<Transport["Service"], E, R | Scope.Scope>
-  )
+    }
+    return yield* Effect.orDie(Remote.connect({ spawn, maxBlockedMs: Number.POSITIVE_INFINITY, maxRestarts: 0 }))
+  })
+
+export const ported = <E, R>(inner: Layer.Layer<Transport, E, R>): Layer.Layer<Transport, E, R> =>
+  Layer.effect(Transport, Effect.flatMap(Layer.build(inner), (built) => behindPort(Context.get(built, Transport))))
