@@ -21,6 +21,16 @@ export class Sightings {
 
   constructor(program: Program) {
     this.#program = program
+    const { consumers, kind, stream } = program
+    this.see(`program: ${kind}`)
+    this.see(`stream: ${stream.retention}`)
+    this.see(`stream: discard ${stream.discard}`)
+    this.see(`stream: ${stream.storage}`)
+    for (const consumer of consumers) {
+      this.see(`consumer: ack ${consumer.ack}`)
+      this.see(`consumer: start ${consumer.start._tag}`)
+      this.see("consumer: with filters", consumer.filters.length > 0 ? 1 : 0)
+    }
   }
 
   see(kind: string, times = 1): void {
