@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { Vitals } from "../../src/internal/health/vitals.ts"
 import type { Channel, Reply, Request } from "../../src/internal/thread/channel.ts"
 import { serve } from "../../src/internal/thread/host.ts"
 import type { Thread } from "../../src/internal/thread/life.ts"
@@ -47,7 +48,7 @@ export const behindPort = (transport: Transport["Service"]): Effect.Effect<Trans
     const spawn = (): Thread => {
       const [app, host] = channels()
       const served = Effect.andThen(
-        Effect.scoped(serve(transport, host)),
+        Effect.scoped(serve(transport, host, new Vitals())),
         Effect.sync(() => host.post({ _tag: "gone" }))
       )
       const fiber = Effect.runForkWith(context)(served)
