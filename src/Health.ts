@@ -11,6 +11,26 @@
 /**
  * How things stand, as `/health` gives it: JSON, durations in milliseconds.
  *
+ * **Example** (What to wake somebody for)
+ *
+ * ```ts import.meta.vitest
+ * import type { Report } from "effect-sluice/Health"
+ *
+ * const alarms = ({ problems }: Report) =>
+ *   problems.flatMap((problem) =>
+ *     problem._tag === "ReaderStalled" ? [`${problem.consumer}: ${problem.pending} messages wait`] : []
+ *   )
+ *
+ * alarms({
+ *   ready: false,
+ *   live: true,
+ *   problems: [{ _tag: "ReaderStalled", stream: "ORDERS", consumer: "billing", pending: 7, quietMs: 12_000 }],
+ *   connection: { state: "Connected", server: "127.0.0.1:4222", sinceMs: 60_000 },
+ *   application: { blockedMs: 0 },
+ *   readers: []
+ * }) // => ["billing: 7 messages wait"]
+ * ```
+ *
  * @category models
  * @since 0.1.0
  */

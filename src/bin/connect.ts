@@ -22,16 +22,25 @@ export const server = Flag.String("server").pipe(
 )
 
 /** A broker in this process, or NATS by a connection in a thread of its own, or by one on the thread of all. */
-export type Place = "embedded" | "thread" | "inline"
+export type Place =
+  | { readonly _tag: "embedded" | "inline" }
+  | { readonly _tag: "thread"; readonly health: NatsThread.Options["health"] }
+
+export const inline: Place = { _tag: "inline" }
 
 /** Everything but the address (credentials, TLS) comes from the environment, also when `--server` is given. */
 const layer = (server: Option.Option<string>, place: Place) =>
-  place === "embedded" ? Memory.layer() : (place === "thread" ? NatsThread : Nats).layerConfig.pipe(
+  place._tag === "embedded" ? Memory.layer() : nats(place).pipe(
     Layer.provide(Option.match(server, {
       onNone: () => Layer.empty,
       onSome: (url) => ConfigProvider.layerAdd(ConfigProvider.fromEnvRecord({ NATS_URL: url }), { asPrimary: true })
     }))
   )
+
+const nats = (place: Place) =>
+  place._tag === "thread"
+    ? Layer.unwrap(Effect.map(Nats.config, (options) => NatsThread.layer({ ...options, health: place.health })))
+    : Nats.layerConfig
 
 /** Connects and then runs. Being told to stop while connecting ends the program there, with `code`. */
 export const connected = <A, E, R>(options: {

@@ -75,7 +75,7 @@ export const pub = Command.make("pub", {
     const build = yield* builder(options)
     const input = yield* openInput(options.file)
     yield* Connect.connected(
-      { server: options.server, place: "inline", whenStopped: 130 },
+      { server: options.server, place: Connect.inline, whenStopped: 130 },
       publishLines(input, build, options.budget)
     )
   })).pipe(

@@ -65,7 +65,10 @@ export const read = Command.make("read", {
     yield* checkNames(options)
     const limit = Option.getOrElse(options.count, () => Number.POSITIVE_INFINITY)
     const reading = tail({ ...options, start, limit })
-    yield* Stop.endingWith(Connect.connected({ server: options.server, place: "inline", whenStopped: 0 }, reading), 0)
+    yield* Stop.endingWith(
+      Connect.connected({ server: options.server, place: Connect.inline, whenStopped: 0 }, reading),
+      0
+    )
   })).pipe(
     Command.withDescription(
       "Print a stream's messages in order, each once. Reads without acknowledging, and no consumer is left behind. "

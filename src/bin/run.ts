@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { Transport } from "../Transport.ts"
 import type { ConnectionStatus } from "../Transport.ts"
@@ -17,6 +18,20 @@ import * as Logging from "./logging.ts"
 import { write } from "./output.ts"
 import * as Status from "./status.ts"
 import { Stop } from "./stop.ts"
+
+interface Health {
+  readonly port: number
+  readonly host?: string
+}
+
+const PORT_MAX = 65_535
+
+const addressOf = (text: string): Option.Option<Health> => {
+  const [, host, port] = /^(?:(.+):)?(\d{1,5})$/u.exec(text.trim()) ?? []
+  return port === undefined || Number(port) < 1 || Number(port) > PORT_MAX
+    ? Option.none()
+    : Option.some({ port: Number(port), ...(host === undefined ? undefined : { host: host.replace(/^\[|\]$/gu, "") }) })
+}
 
 export const run = Command.make("run", {
   file: Argument.String("file").pipe(
@@ -39,6 +54,15 @@ export const run = Command.make("run", {
         + "everything when it ends"
     )
   ),
+  health: Flag.String("health").pipe(
+    Flag.filterMap(addressOf, () => "a port such as 8080, or an address and a port such as 0.0.0.0:8080"),
+    Flag.withMetavar("[HOST:]PORT"),
+    Flag.withDescription(
+      "Answer GET /livez, /readyz, /health and /metrics there, also while a handler computes. On 127.0.0.1 unless told "
+        + "otherwise; there is no password"
+    ),
+    Flag.optional
+  ),
   inline: Flag.Boolean("inline").pipe(
     Flag.withoutNegation,
     Flag.withDefault(false),
@@ -52,11 +76,14 @@ export const run = Command.make("run", {
     Flag.withDefault("pretty" as const)
   ),
   server: Connect.server
-}, ({ embedded, file, grace, inline, logFormat, server }) =>
+}, ({ embedded, file, grace, health, inline, logFormat, server }) =>
   Effect.gen(function*() {
+    if (Option.isSome(health) && (embedded || inline)) {
+      return yield* usage("--health needs a connection in a thread of its own: leave out --embedded and --inline")
+    }
     const worker = yield* loadWorker(file)
     yield* Connect.connected(
-      { server, place: embedded ? "embedded" : inline ? "inline" : "thread", whenStopped: 0 },
+      { server, place: placeOf({ embedded, inline, health }), whenStopped: 0 },
       runWorker(worker, file, grace, logFormat)
     )
   }).pipe(Effect.provide(Logging.layer(logFormat)))).pipe(
@@ -68,12 +95,24 @@ export const run = Command.make("run", {
     Command.withExamples([
       { command: "sluice run worker.ts", description: "Against NATS_URL, or nats://127.0.0.1:4222" },
       { command: "sluice run worker.ts --embedded", description: "Without a broker" },
+      { command: "sluice run worker.ts --health 8080", description: "With probes for whoever watches it" },
       {
         command: "sluice run dist/worker.js --grace 25s --log-format json",
         description: "In a container that gets 30s"
       }
     ])
   )
+
+const placeOf = (chosen: {
+  readonly embedded: boolean
+  readonly inline: boolean
+  readonly health: Option.Option<Health>
+}): Connect.Place =>
+  chosen.embedded
+    ? { _tag: "embedded" }
+    : chosen.inline
+    ? Connect.inline
+    : { _tag: "thread", health: Option.getOrUndefined(chosen.health) }
 
 /** As far as can be known: what it needs besides a transport was a matter of types. */
 type Runnable = Worker.Worker<unknown>

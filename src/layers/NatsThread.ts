@@ -44,7 +44,7 @@ export interface Options extends Omit<Nats.Options, "reconnect"> {
    * Prometheus), also while the application blocks its own thread. It listens on 127.0.0.1 unless `host` says otherwise;
    * it has no password, and tells the names of streams and consumers. Default: none.
    */
-  readonly health?: { readonly port: number; readonly host?: string }
+  readonly health?: { readonly port: number; readonly host?: string } | undefined
 }
 
 /**

@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import { fork } from "node:child_process"
 import { parseArgs } from "node:util"
+import type { Report } from "../../src/Health.ts"
 import { start } from "../support/nats-server.ts"
 import { freePort } from "../support/nats/port.ts"
 import { witness } from "../support/witness.ts"
@@ -48,6 +49,8 @@ interface Row extends Outcome {
   /** How often the server gave the worker's connection up. */
   readonly disconnects: number
   readonly acked: number
+  /** How long the application had been blocked when that was first to be seen from outside; null: it never was. */
+  readonly healthSeenMs: number | null
 }
 
 /** Connections of the worker that the server has closed before the worker said that it is done. */
@@ -55,6 +58,27 @@ const closed = async (monitor: string): Promise<number> => {
   const answer = await fetch(`${monitor}/connz?state=closed`)
   const { connections } = await answer.json() as { readonly connections: ReadonlyArray<{ readonly name?: string }> }
   return connections.filter(({ name }) => name === "starve").length
+}
+
+/** Asks from outside until it is told that the application is blocked; of one that tells nothing, nothing is known. */
+const watch = (port: number) => {
+  let seen: number | null = null
+  const look = async () => {
+    try {
+      const answer = await fetch(`http://127.0.0.1:${port}/health`)
+      const { application } = await answer.json() as Report
+      if (seen === null && application.blockedMs > 0) {
+        seen = application.blockedMs
+      }
+    } catch {
+      // Not listening: not yet, no more, or never.
+    }
+  }
+  const timer = setInterval(() => void look(), 50)
+  return () => {
+    clearInterval(timer)
+    return seen
+  }
 }
 
 /** The worker is a process of its own: whoever watches it must not be blocked with it. */
@@ -74,7 +98,10 @@ const run = async (mode: Order["mode"]): Promise<Row> => {
   try {
     const ackWaitMs = millis("ack-wait", values["ack-wait"])
     const blockMs = millis("block", values.block)
-    const { end, outcome } = await work({ mode, url: server.url, messages, blockMs, ackWaitMs })
+    const healthPort = await freePort()
+    const stop = watch(healthPort)
+    const { end, outcome } = await work({ mode, url: server.url, messages, blockMs, ackWaitMs, healthPort })
+    const healthSeenMs = stop()
     const disconnects = await closed(`http://127.0.0.1:${monitor}`)
     const acked = await Effect.runPromise(
       Effect.scoped(
@@ -89,7 +116,7 @@ const run = async (mode: Order["mode"]): Promise<Row> => {
     )
     end()
     const { extraCalls, maxDeliveryCount, ms } = outcome
-    return { mode, disconnects, extraCalls, acked, maxDeliveryCount, ms }
+    return { mode, disconnects, extraCalls, acked, maxDeliveryCount, healthSeenMs, ms }
   } finally {
     await server.stop()
   }
@@ -101,6 +128,9 @@ for (const mode of modes) {
     values.json
       ? `${JSON.stringify(row)}\n`
       : `${mode.padEnd(7)} ${row.disconnects} disconnects, ${row.extraCalls} extra calls, ${row.acked} of ${messages} `
-        + `acknowledged, delivered ${row.maxDeliveryCount} times at most, ${row.ms} ms\n`
+        + `acknowledged, delivered ${row.maxDeliveryCount} times at most, `
+        + `${
+          row.healthSeenMs === null ? "never seen from outside" : `seen after ${row.healthSeenMs} ms`
+        }, ${row.ms} ms\n`
   )
 }

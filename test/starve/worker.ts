@@ -19,6 +19,8 @@ export interface Order {
   readonly messages: number
   readonly blockMs: number
   readonly ackWaitMs: number
+  /** Where the thread tells its health. */
+  readonly healthPort: number
 }
 
 export interface Outcome {
@@ -76,7 +78,9 @@ const jobs = Topic.make("starve", { schema: Schema.Number })
 
 const ours = (order: Order, handler: Handler) => {
   const options = { servers: order.url, name: "starve" }
-  const layer = order.mode === "thread" ? NatsThread.layer(options) : Nats.layer(options)
+  const layer = order.mode === "thread"
+    ? NatsThread.layer({ ...options, health: { port: order.healthPort } })
+    : Nats.layer(options)
   return Effect.gen(function*() {
     yield* Provisioner.ensure(Topology.stream("STARVE", { subjects: ["starve"] }))
     yield* Publisher.publishAll(jobs, Array.from({ length: order.messages }, (_, value) => ({ value })))

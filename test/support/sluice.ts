@@ -20,6 +20,7 @@ export interface Outcome {
   readonly code: number | null
   readonly stdout: string
   readonly stderr: string
+  /** From the first signal to the end; from the start, if there was none. */
   readonly millis: number
 }
 
@@ -35,17 +36,22 @@ export const sluice = (args: ReadonlyArray<string>, options: {
 } = {}): Promise<Outcome> =>
   new Promise((resolve, reject) => {
     const started = performance.now()
+    let signalled: number | undefined
     const child = spawn(process.execPath, [bin, ...args], { cwd: dir, env: { ...process.env, ...options.env } })
-    options.started?.((signal) => child.kill(signal))
+    const kill = (signal: NodeJS.Signals) => {
+      signalled ??= performance.now()
+      child.kill(signal)
+    }
+    options.started?.(kill)
     const output = { stdout: "", stderr: "" }
     for (const name of ["stdout", "stderr"] as const) {
       child[name].setEncoding("utf8").on("data", (text: string) => {
         output[name] += text
-        options.act?.(output, (signal) => child.kill(signal))
+        options.act?.(output, kill)
       })
     }
     child.on("error", reject)
-    child.on("close", (code) => resolve({ code, ...output, millis: performance.now() - started }))
+    child.on("close", (code) => resolve({ code, ...output, millis: performance.now() - (signalled ?? started) }))
     if (options.input === undefined) {
       child.stdin.end()
     } else {
