@@ -39,6 +39,12 @@ export interface Options extends Omit<Nats.Options, "reconnect"> {
    * readers within a second. With one more, all of them end with `Disconnected`. Default 20.
    */
   readonly maxRestarts?: number
+  /**
+   * A port of the I/O thread that answers `GET /livez`, `/readyz`, `/health` (a `Health.Report` as JSON) and `/metrics` (for
+   * Prometheus), also while the application blocks its own thread. It listens on 127.0.0.1 unless `host` says otherwise;
+   * it has no password, and tells the names of streams and consumers. Default: none.
+   */
+  readonly health?: { readonly port: number; readonly host?: string }
 }
 
 /**
@@ -86,13 +92,20 @@ const MAX_RESTARTS = 20
 const EXIT_WITHIN_MS = 2_000
 
 const make = (options: Options): Effect.Effect<Transport["Service"], TransportError, Scope.Scope> => {
-  const { maxBlocked, maxRestarts, ...rest } = options
+  const { health, maxBlocked, maxRestarts, ...rest } = options
+  const address = health === undefined ? undefined : { host: "127.0.0.1", ...health }
   return Remote.connect({
-    spawn: () => spawn(portable(rest)),
+    spawn: () => spawn(portable(rest, address)),
+    metrics: health === undefined ? undefined : metrics,
     maxBlockedMs: Duration.toMillis(Duration.fromInputUnsafe(maxBlocked ?? "5 minutes")),
     maxRestarts: maxRestarts ?? MAX_RESTARTS
   })
 }
+
+const metrics = Effect.flatMap(
+  Effect.promise(() => import("effect/observability/PrometheusMetrics")),
+  ({ format }) => format()
+)
 
 /** From the sources it is TypeScript, and in the package JavaScript. It is told nothing but by its port. */
 const spawn = (told: Portable): Thread => {

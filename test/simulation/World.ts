@@ -2,8 +2,10 @@
  * Runs a scenario on virtual time: first with everything that the seed has in store, then healed, until everything is
  * done or the time is up.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -59,7 +61,7 @@ const world = Effect.fnUntraced(function*(scenario: Scenario) {
 
   const publishers = yield* Effect.forEach(
     scenario.publishers,
-    (sendings) => Effect.forkScoped(publishing.run(recorder, sendings))
+    (sendings) => Effect.forkScoped(publishing.run(recorder, scenario.seed, sendings))
   )
   const running = yield* beginAll(recorder, scenario)
   for (const happening of scenario.happenings) {
@@ -86,13 +88,14 @@ const world = Effect.fnUntraced(function*(scenario: Scenario) {
     stuck = yield* progress.open(recorder, scenario, publishers)
   }
   const left = yield* endAll(recorder, running)
+  const died = deaths([...publishers, ...running.map(({ fiber }) => fiber)])
   const history: History = {
     scenario,
     events: recorder.events,
     closings: recorder.closings,
     stored: yield* stored.all(broker),
     faults: [...yield* faults.injected, ...scenario.happenings],
-    stuck: [...stuck, ...left]
+    stuck: [...stuck, ...left, ...died]
   }
   return history
 })
@@ -150,3 +153,12 @@ const endAll = Effect.fnUntraced(function*(recorder: Recorder, running: Readonly
   }
   return open().map((one) => `a reader of ${one.group.name} does not end`)
 })
+
+/** Whoever died of a defect did nothing wrong any more, nor anything else: that must not look as if all were well. */
+const deaths = (fibers: ReadonlyArray<Fiber.Fiber<unknown, unknown>>): ReadonlyArray<string> =>
+  fibers.flatMap((fiber) => {
+    const exit = fiber.pollUnsafe()
+    return exit !== undefined && Exit.isFailure(exit) && Cause.hasDies(exit.cause)
+      ? [`somebody died: ${Cause.pretty(exit.cause)}`]
+      : []
+  })

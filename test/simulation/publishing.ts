@@ -10,9 +10,10 @@ import * as Memory from "../../src/layers/Memory.ts"
 import type { Outgoing } from "../../src/Message.ts"
 import * as Publisher from "../../src/Publisher.ts"
 import { Transport } from "../../src/Transport.ts"
+import { behindPort } from "../support/ported.ts"
 import { keyed, unkeyed } from "./jobs.ts"
 import type { Recorder } from "./recorder.ts"
-import type { Message, Sending } from "./scenario.ts"
+import { isPorted, type Message, type Sending } from "./scenario.ts"
 
 const encoder = new TextEncoder()
 
@@ -22,12 +23,13 @@ const outgoing = ({ decodable, id, key, n, place }: Message): Outgoing =>
     ? Result.getOrThrow((n % 2 === 0 ? keyed : unkeyed).encode({ place }, { id, key, n }))
     : { subject: `sim.${place}`, id, headers: Headers.empty, payload: encoder.encode(`{"id":"${id}",`) }
 
-export const run = (recorder: Recorder, sendings: ReadonlyArray<Sending>) =>
+export const run = (recorder: Recorder, seed: number, sendings: ReadonlyArray<Sending>) =>
   Effect.scoped(Effect.gen(function*() {
     const broker = yield* Memory.Broker
     const faults = yield* Faulty.Faults
     const connection = yield* broker.connect
-    const transport = yield* faults.wrap(recorder.publishing(connection.transport), connection)
+    const faulty = yield* faults.wrap(recorder.publishing(connection.transport), connection)
+    const transport = isPorted(seed) ? yield* behindPort(faulty) : faulty
     for (const sending of sendings) {
       yield* Effect.sleep(sending.afterMs)
       yield* Effect.provideService(send(recorder, sending), Transport, transport)

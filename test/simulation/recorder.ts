@@ -36,7 +36,8 @@ export class Recorder {
   /** The most readers of a group at once. */
   readonly #most = new Map<string, number>()
   readonly #taken = new WeakMap<Delivery, number>()
-  readonly #given = new WeakMap<Delivery, number>()
+  /** By reader and the consumer's count: behind a port, what a reader gets is another object. */
+  readonly #given = new Map<string, number>()
   readonly #done = new Map<string, Set<number>>()
   readonly #sequences = new Map<number, readonly [group: Group, sequence: number]>()
   #calls = 0
@@ -84,7 +85,7 @@ export class Recorder {
       delivery: delivery.deliveryCount,
       id: job.id,
       key: job.key,
-      givenAt: this.#given.get(delivery) ?? this.now,
+      givenAt: this.#given.get(handed({ group, replica }, delivery)) ?? this.now,
       takenAt: this.#taken.get(delivery) ?? this.now,
       swallowed: this.#swallowed({ group, replica })
     })
@@ -181,7 +182,7 @@ export class Recorder {
         this.#away.set(group.name, away)
       })
     return {
-      transport: this.#giving(connection.transport),
+      transport: this.#giving({ group, replica }, connection.transport),
       disconnect: Effect.andThen(note("cut"), connection.disconnect),
       reconnect: Effect.andThen(connection.reconnect, note("back"))
     }
@@ -266,7 +267,7 @@ export class Recorder {
   }
 
   /** Below all faults: when the layer gave a delivery away. From then on it counts as being worked on. */
-  #giving(transport: Transport["Service"]): Transport["Service"] {
+  #giving(who: Who, transport: Transport["Service"]): Transport["Service"] {
     return {
       ...transport,
       open: (source, flow) =>
@@ -275,7 +276,7 @@ export class Recorder {
           take: (max) =>
             Effect.map(inlet.take(max), (taken) => {
               for (const delivery of taken) {
-                this.#given.set(delivery, this.now)
+                this.#given.set(handed(who, delivery), this.now)
               }
               return taken
             })
@@ -296,3 +297,6 @@ export class Recorder {
     this.events.push({ _tag, at: this.now, group: group.name, replica })
   }
 }
+
+const handed = ({ group, replica }: Who, { consumerSequence, streamSequence, timestamp }: Delivery): string =>
+  [group.name, replica, consumerSequence, streamSequence, timestamp].join()

@@ -11,11 +11,12 @@ import * as Memory from "../../src/layers/Memory.ts"
 import type { Delivery } from "../../src/Message.ts"
 import * as Reader from "../../src/Reader.ts"
 import { Transport } from "../../src/Transport.ts"
+import { behindPort } from "../support/ported.ts"
 import { Dice, hash } from "./dice.ts"
 import { type Job, keyed, unkeyed } from "./jobs.ts"
 import { STREAM } from "./names.ts"
 import type { Recorder, Who } from "./recorder.ts"
-import { type Group, retries } from "./scenario.ts"
+import { type Group, isPorted, retries } from "./scenario.ts"
 
 export interface Handle {
   readonly drain: Effect.Effect<void>
@@ -41,7 +42,8 @@ const run = (place: Place, draining: Effect.Effect<void>) =>
     const broker = yield* Memory.Broker
     const faults = yield* Faulty.Faults
     const connection = recorder.connection(who, yield* broker.connect)
-    const transport = recorder.transport(who, yield* faults.wrap(connection.transport, connection))
+    const faulty = yield* faults.wrap(connection.transport, connection)
+    const transport = recorder.transport(who, isPorted(place.seed) ? yield* behindPort(faulty) : faulty)
     yield* Effect.forkScoped(
       Stream.runForEach(transport.status, (status) => Effect.sync(() => recorder.status(who, status._tag))),
       { startImmediately: true }

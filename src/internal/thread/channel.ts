@@ -42,6 +42,8 @@ export type Request =
   | { readonly _tag: "close"; readonly call: number; readonly inlet: number }
   | { readonly _tag: "capabilities"; readonly call: number }
   | { readonly _tag: "topology"; readonly call: number; readonly method: string; readonly args: ReadonlyArray<unknown> }
+  /** What the application counts, in Prometheus' words, for whoever asks when it cannot answer. */
+  | { readonly _tag: "metrics"; readonly text: string }
   /** Nobody waits any more for the answer to an earlier call. */
   | { readonly _tag: "cancel"; readonly call: number }
   | { readonly _tag: "end" }

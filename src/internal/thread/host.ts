@@ -4,6 +4,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
@@ -12,6 +13,7 @@ import * as AckPolicy from "../../AckPolicy.ts"
 import type { Outgoing } from "../../Message.ts"
 import type { TopologyAdmin, Transport } from "../../Transport.ts"
 import type { TransportError } from "../../TransportError.ts"
+import type { Vitals } from "../health/vitals.ts"
 import type { Channel, Reply, Request } from "./channel.ts"
 import { HostInlet } from "./hostInlet.ts"
 import { packReceipts, unpackOutgoing } from "./packing.ts"
@@ -28,14 +30,15 @@ const COUNT_MS = 1_000
 /** Serves a transport until the application ends it. */
 export const serve = (
   transport: Transport["Service"],
-  channel: Channel<Request, Reply>
+  channel: Channel<Request, Reply>,
+  vitals: Vitals
 ): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function*() {
     const fibers = yield* Scope.Scope
     const context = yield* Effect.context<never>()
     const run = <A>(effect: Effect.Effect<A>): Fiber.Fiber<A> => Effect.runForkWith(context)(effect)
     const ended = Promise.withResolvers<void>()
-    const host = new Host(transport, channel, run, ended.resolve)
+    const host = new Host(transport, channel, vitals, run, ended.resolve)
     const growth = Telling.growth(context)
     const counted = Effect.sync(() => {
       const grown = growth()
@@ -47,11 +50,18 @@ export const serve = (
     yield* counted.pipe(Effect.andThen(Effect.sleep(COUNT_MS)), Effect.forever, Effect.forkIn(fibers))
     const silence = channel.listen(host.heard)
     yield* Effect.addFinalizer(() => Effect.sync(silence))
+    const told = Latch.makeUnsafe(false)
     yield* transport.status.pipe(
-      Stream.runForEach((status) => Effect.sync(() => channel.post({ _tag: "status", status: plainStatus(status) }))),
+      Stream.runForEach((status) =>
+        Effect.sync(() => {
+          channel.post({ _tag: "status", status: plainStatus(status) })
+          told.openUnsafe()
+        })
+      ),
       Effect.forkIn(fibers)
     )
     yield* host.look.pipe(Effect.andThen(Effect.sleep(LOOK_MS)), Effect.forever, Effect.forkIn(fibers))
+    yield* told.await
     channel.post({ _tag: "ready", hasTopology: Option.isSome(transport.topology) })
     yield* Effect.promise(() => ended.promise)
   })
@@ -59,6 +69,7 @@ export const serve = (
 class Host {
   readonly #transport: Transport["Service"]
   readonly #channel: Channel<Request, Reply>
+  readonly #vitals: Vitals
   readonly #run: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
   readonly #end: () => void
   readonly #inlets = new Map<number, HostInlet>()
@@ -68,11 +79,13 @@ class Host {
   constructor(
     transport: Transport["Service"],
     channel: Channel<Request, Reply>,
+    vitals: Vitals,
     run: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>,
     end: () => void
   ) {
     this.#transport = transport
     this.#channel = channel
+    this.#vitals = vitals
     this.#run = run
     this.#end = end
   }
@@ -119,6 +132,9 @@ class Host {
         break
       case "cancel":
         this.#calls.get(request.call)?.interruptUnsafe()
+        break
+      case "metrics":
+        this.#vitals.metrics = request.text
         break
       case "watch":
         this.#watch = this.#watching(request)
@@ -204,6 +220,7 @@ class Host {
     return new Watch({
       pulse,
       maxBlockedMs,
+      vitals: this.#vitals,
       dead: Effect.suspend(() => {
         gaveBack = true
         const leased = [...this.#inlets].filter(([, inlet]) => inlet.hasLeases)

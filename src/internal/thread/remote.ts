@@ -33,6 +33,8 @@ import * as Telling from "./telling.ts"
 export interface Options extends Keeper.Options {
   /** So long without a turn of this thread's event loop, and it holds nothing any longer. */
   readonly maxBlockedMs: number
+  /** What is counted here, in Prometheus' words, where somebody over there is asked for it. */
+  readonly metrics?: Effect.Effect<string> | undefined
 }
 
 /** Waits until a thread has its transport, and gives it; or fails as that one did. */
@@ -48,11 +50,16 @@ export const connect = (options: Options): Effect.Effect<Transport["Service"], T
     yield* Effect.acquireRelease(Effect.sync(() => beat(remote.pulse)), (rest) => Effect.sync(rest))
     yield* remote.keeper.start
     yield* Effect.forkScoped(remote.keeper.keep)
+    if (options.metrics !== undefined) {
+      const told = Effect.map(options.metrics, (text) => remote.keeper.life?.post({ _tag: "metrics", text }))
+      yield* told.pipe(Effect.andThen(Effect.sleep(METRICS_MS)), Effect.forever, Effect.forkScoped)
+    }
     return remote.transport
   })
 
 /** How many messages may be on the other side, waiting to be published; callers wait beyond that, with theirs here. */
 const CROSSING_MAX = 4_096
+const METRICS_MS = 1_000
 
 class Remote {
   readonly keeper: Keeper.Keeper

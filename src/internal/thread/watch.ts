@@ -4,11 +4,13 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import type { Vitals } from "../health/vitals.ts"
 import { BLOCKED_AFTER_MS, Pulse } from "./pulse.ts"
 
 export interface Options {
   readonly pulse: SharedArrayBuffer
   readonly maxBlockedMs: number
+  readonly vitals: Vitals
   /** The application holds nothing any longer. */
   readonly dead: Effect.Effect<void>
   /** It is back, after so long. */
@@ -31,7 +33,11 @@ export class Watch {
       this.#pulse ??= new Pulse(this.#options.pulse, now)
       const before = this.#silence
       this.#silence = this.#pulse.silence(now)
-      return this.#silence >= BLOCKED_AFTER_MS
+      const isBlocked = this.#silence >= BLOCKED_AFTER_MS
+      const { maxBlockedMs, vitals } = this.#options
+      vitals.blockedMs = isBlocked ? this.#silence : 0
+      vitals.isDead = isBlocked && this.#silence >= maxBlockedMs
+      return isBlocked
         ? this.#blocked
         : this.#state === "alive"
         ? Effect.void

@@ -1,6 +1,8 @@
 /** What runs in the I/O thread of `layers/NatsThread`: `layers/Nats`, served to the application. */
 import * as Effect from "effect/Effect"
 import { parentPort } from "node:worker_threads"
+import { Monitor } from "../../internal/health/monitor.ts"
+import { Vitals } from "../../internal/health/vitals.ts"
 import type { Reply, Request } from "../../internal/thread/channel.ts"
 import { serve } from "../../internal/thread/host.ts"
 import { plain } from "../../internal/thread/plain.ts"
@@ -12,8 +14,22 @@ import { optionsOf, type Portable } from "./portable.ts"
 
 const channel = overPort<Request, Reply>(parentPort!)
 
+const served = (health: Portable["health"]) =>
+  Effect.gen(function*() {
+    const transport = yield* Transport
+    const vitals = new Vitals()
+    if (health === undefined) {
+      return yield* serve(transport, channel, vitals)
+    }
+    const monitor = new Monitor(transport, vitals, () => Date.now())
+    yield* monitor.watch
+    const { listen } = yield* Effect.promise(() => import("../../internal/health/endpoint.ts"))
+    yield* listen(health, () => monitor.report(), vitals)
+    yield* serve(monitor.transport, channel, vitals)
+  })
+
 const run = (told: Portable) =>
-  Effect.flatMap(Transport, (transport) => serve(transport, channel)).pipe(
+  served(told.health).pipe(
     Effect.scoped,
     Effect.provide(Nats.layer(optionsOf(told))),
     Effect.matchEffect({

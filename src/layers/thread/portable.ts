@@ -1,6 +1,7 @@
 /** The options of a connection as they cross to the I/O thread: a secret, a duration and a list of servers as plain data. */
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
+import type { Address } from "../../internal/health/endpoint.ts"
 import type * as Nats from "../Nats.ts"
 
 type Options = Omit<Nats.Options, "reconnect">
@@ -13,10 +14,12 @@ export interface Portable {
   readonly servers: string
   readonly secrets: Readonly<Partial<Record<typeof SECRETS[number], string>>>
   readonly durations: Readonly<Partial<Record<typeof DURATIONS[number], number>>>
+  /** Where the thread answers questions about its health; nowhere if it is not told. */
+  readonly health: Address | undefined
   readonly rest: Omit<Options, "servers" | typeof SECRETS[number] | typeof DURATIONS[number]>
 }
 
-export const portable = (options: Options): Portable => {
+export const portable = (options: Options, health?: Address): Portable => {
   const { connectTimeout: _c, nkeySeed: _n, password: _p, publishTimeout: _u, servers, token: _t, ...rest } = options
   const secrets: Record<string, string> = {}
   for (const name of SECRETS) {
@@ -32,7 +35,7 @@ export const portable = (options: Options): Portable => {
       durations[name] = Duration.toMillis(Duration.fromInputUnsafe(duration))
     }
   }
-  return { servers: textOf(servers), secrets, durations, rest }
+  return { servers: textOf(servers), secrets, durations, health, rest }
 }
 
 export const optionsOf = ({ durations, rest, secrets, servers }: Portable): Nats.Options => ({

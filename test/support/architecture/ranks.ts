@@ -31,9 +31,9 @@ const modules: Partial<Record<Zone, ReadonlyArray<string>>> = {
     "Tracing"
   ],
   flow: ["Queue", "Spill", "AckPolicy"],
-  seam: ["Transport"],
+  seam: ["Transport", "Health"],
   ends: ["Reader", "Lanes", "Publisher"],
-  patterns: ["DeadLetter", "Inbox", "Outbox", "Rpc", "Provisioner", "Health"],
+  patterns: ["DeadLetter", "Inbox", "Outbox", "Rpc", "Provisioner"],
   program: ["Worker", "index"],
   bin: ["bin"]
 }

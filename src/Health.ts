@@ -1,0 +1,89 @@
+/**
+ * What is to be known of a connection and of those who read over it: whether things move, and if not, why not.
+ *
+ * Connected is not healthy. A reader with messages before it that gets none is stalled, however well the connection is; and
+ * an application that blocks its own thread is not there for anybody. `layers/NatsThread` knows all of this in a thread
+ * that goes on when the application does not, and tells it over HTTP if it is given a port.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * How things stand, as `/health` gives it: JSON, durations in milliseconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Report {
+  /** Whether there is no problem. `/readyz` answers 200 then, and 503 otherwise. */
+  readonly ready: boolean
+  /** Whether it is worth going on. `/livez` answers 200 then, and 503 otherwise: whoever watches should start it anew. */
+  readonly live: boolean
+  readonly problems: ReadonlyArray<Problem>
+  readonly connection: Connection
+  readonly application: Application
+  readonly readers: ReadonlyArray<Reader>
+}
+
+/**
+ * Why it is not ready.
+ *
+ * - `Disconnected`: there is no connection, and another attempt follows.
+ * - `Closed`: there is none, and none will follow.
+ * - `UserThreadBlocked`: the application's event loop has not turned for more than a second.
+ * - `UserThreadDead`: it has not for longer than `maxBlocked`; what it held has gone back to the broker.
+ * - `ReaderStalled`: the broker has messages for a reader that has room, and none has come for `quietMs`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Problem =
+  | { readonly _tag: "Disconnected" | "Closed"; readonly detail: string }
+  | { readonly _tag: "UserThreadBlocked" | "UserThreadDead"; readonly blockedMs: number }
+  | {
+    readonly _tag: "ReaderStalled"
+    readonly stream: string
+    readonly consumer: string
+    readonly pending: number
+    readonly quietMs: number
+  }
+
+/**
+ * The connection, and for how long it has been so.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Connection {
+  readonly state: "Connected" | "Connecting" | "Closed"
+  readonly server: string | null
+  readonly sinceMs: number
+}
+
+/**
+ * The application's own thread. `blockedMs` is 0 unless its event loop has stood still for more than a second.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Application {
+  readonly blockedMs: number
+}
+
+/**
+ * A reader: what it holds of how much it may, and what the broker still has for it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Reader {
+  readonly stream: string
+  /** Empty for an ephemeral or ordered reader, whose consumer has no name that stays. */
+  readonly consumer: string
+  /** As the broker last said, at most 5 s ago; `null` while it is not known, and for readers without a durable consumer. */
+  readonly pending: number | null
+  readonly held: number
+  readonly capacity: number
+  /** For how long nothing has come although there was something to come. */
+  readonly quietMs: number
+}

@@ -1,0 +1,161 @@
+/** Watches a transport and those who read over it, by what passes through. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Problem, Reader, Report } from "../../Health.ts"
+import type { ConnectionStatus, Flow, Inlet, Source, Transport } from "../../Transport.ts"
+import type { Vitals } from "./vitals.ts"
+
+/** Messages are there, and so long none has come: the reader is stalled. Longer than any pull waits. */
+const STALLED_AFTER_MS = 10_000
+const LOOK_MS = 500
+/** How often the broker is asked what it still has. */
+const ASK_MS = 5_000
+const ASK_WITHIN_MS = 2_000
+
+interface Watched {
+  readonly source: Source
+  readonly flow: Flow
+  readonly inlet: Inlet
+  pending: number | undefined
+  /** Nothing more is delivered to anybody before something is answered. */
+  isOthersTurn: boolean
+  delivered: number
+  /** When something last came, or nothing was there to come. */
+  movedAt: number
+}
+
+export class Monitor {
+  readonly #transport: Transport["Service"]
+  readonly #vitals: Vitals
+  readonly #now: () => number
+  readonly #readers = new Set<Watched>()
+  #status: ConnectionStatus = { _tag: "Connecting", attempt: 0, reason: Option.none() }
+  #since: number
+
+  constructor(transport: Transport["Service"], vitals: Vitals, now: () => number) {
+    this.#transport = transport
+    this.#vitals = vitals
+    this.#now = now
+    this.#since = now()
+  }
+
+  /** The same transport; whoever reads over it is watched. */
+  get transport(): Transport["Service"] {
+    return {
+      ...this.#transport,
+      open: (source, flow) =>
+        Effect.tap(this.#transport.open(source, flow), (inlet) => {
+          const watched: Watched = {
+            source,
+            flow,
+            inlet,
+            pending: undefined,
+            isOthersTurn: false,
+            delivered: 0,
+            movedAt: this.#now()
+          }
+          return Effect.acquireRelease(
+            Effect.sync(() => this.#readers.add(watched)),
+            () => Effect.sync(() => this.#readers.delete(watched))
+          )
+        })
+    }
+  }
+
+  /** Watches until the scope ends. */
+  get watch(): Effect.Effect<void, never, Scope.Scope> {
+    const follow = Stream.runForEach(this.#transport.status, (status) =>
+      Effect.sync(() => {
+        if (status._tag !== this.#status._tag) {
+          this.#since = this.#now()
+        }
+        this.#status = status
+      }))
+    const every = (millis: number, act: Effect.Effect<void>) =>
+      act.pipe(Effect.andThen(Effect.sleep(millis)), Effect.forever, Effect.forkScoped)
+    const look = Effect.sync(() => this.#look())
+    return Effect.all([Effect.forkScoped(follow), every(LOOK_MS, look), every(ASK_MS, this.#ask)], { discard: true })
+  }
+
+  report(): Report {
+    const now = this.#now()
+    const { blockedMs, isDead } = this.#vitals
+    const readers = [...this.#readers].map((reader) => describe(reader, now))
+    const problems: Array<Problem> = []
+    if (this.#status._tag !== "Connected") {
+      const detail = Option.match(this.#status.reason, { onNone: () => "", onSome: ({ problem }) => problem })
+      problems.push({ _tag: this.#status._tag === "Closed" ? "Closed" : "Disconnected", detail })
+    }
+    if (blockedMs > 0) {
+      problems.push({ _tag: isDead ? "UserThreadDead" : "UserThreadBlocked", blockedMs })
+    }
+    for (const { capacity, consumer, held, pending, quietMs, stream } of readers) {
+      if (pending !== null && pending > 0 && held < capacity && quietMs >= STALLED_AFTER_MS) {
+        problems.push({ _tag: "ReaderStalled", stream, consumer, pending, quietMs })
+      }
+    }
+    return {
+      ready: problems.length === 0,
+      live: !problems.some(({ _tag }) => _tag === "Closed" || _tag === "UserThreadDead"),
+      problems,
+      connection: {
+        state: this.#status._tag,
+        server: this.#status._tag === "Connected" ? this.#status.server : null,
+        sinceMs: now - this.#since
+      },
+      application: { blockedMs },
+      readers
+    }
+  }
+
+  // internals
+
+  #look(): void {
+    const now = this.#now()
+    for (const watched of this.#readers) {
+      const { delivered, held } = watched.inlet.ledger()
+      const isFull = held >= watched.flow.queue.messages || watched.isOthersTurn
+      if (delivered !== watched.delivered || isFull || watched.pending === 0) {
+        watched.delivered = delivered
+        watched.movedAt = now
+      }
+    }
+  }
+
+  get #ask(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      Effect.forEach([...this.#readers], (watched) => this.#askFor(watched), {
+        concurrency: "unbounded",
+        discard: true
+      })
+    )
+  }
+
+  /** Who may not ask does not know, and is never stalled. */
+  #askFor(watched: Watched): Effect.Effect<void> {
+    const { source } = watched
+    const admin = Option.getOrUndefined(this.#transport.topology)
+    return source._tag !== "durable" || admin === undefined
+      ? Effect.void
+      : Effect.ignore(
+        Effect.timeoutOption(admin.describeConsumer(source.stream, source.consumer), ASK_WITHIN_MS).pipe(
+          Effect.map((found) => {
+            const info = Option.getOrUndefined(Option.flatten(found))
+            watched.pending = info?.pending
+            watched.isOthersTurn = info !== undefined && info.ackPending >= info.consumer.maxAckPending
+          })
+        )
+      )
+  }
+}
+
+const describe = ({ flow, inlet, movedAt, pending, source }: Watched, now: number): Reader => ({
+  stream: source.stream,
+  consumer: source._tag === "durable" ? source.consumer : "",
+  pending: pending ?? null,
+  held: inlet.ledger().held,
+  capacity: flow.queue.messages,
+  quietMs: pending === undefined || pending === 0 ? 0 : now - movedAt
+})

@@ -1,0 +1,125 @@
+/** What counts as a problem, on virtual time. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import { gauges } from "../../../src/internal/health/gauges.ts"
+import { Monitor } from "../../../src/internal/health/monitor.ts"
+import { Vitals } from "../../../src/internal/health/vitals.ts"
+import * as Memory from "../../../src/layers/Memory.ts"
+import type { ConsumerInfo } from "../../../src/Topology.ts"
+import type { Ledger } from "../../../src/Transport.ts"
+import { Transport } from "../../../src/Transport.ts"
+import { createStream, durable, flow, numbered, publish } from "../../support/transport.ts"
+
+/** A reader of `C` on a broker in memory, of which the monitor sees what the test says. */
+const watched = Effect.gen(function*() {
+  const inner = yield* Transport
+  const said = { info: {} as Partial<ConsumerInfo>, ledger: {} as Partial<Ledger> }
+  const admin = Option.getOrThrow(inner.topology)
+  const clock = yield* Clock.Clock
+  const vitals = new Vitals()
+  const told: Transport["Service"] = {
+    ...inner,
+    open: (source, flow) =>
+      Effect.map(
+        inner.open(source, flow),
+        (inlet) => ({ ...inlet, ledger: () => ({ ...inlet.ledger(), ...said.ledger }) })
+      ),
+    topology: Option.some({
+      ...admin,
+      describeConsumer: (stream, consumer) =>
+        Effect.map(admin.describeConsumer(stream, consumer), Option.map((info) => ({ ...info, ...said.info })))
+    })
+  }
+  const monitor = new Monitor(told, vitals, () => clock.currentTimeMillisUnsafe())
+  yield* monitor.watch
+  yield* createStream("S", ["s"])
+  yield* monitor.transport.open(durable("S", "C"), flow())
+  return { monitor, said, vitals }
+})
+
+const problems = (monitor: Monitor) => monitor.report().problems.map(({ _tag }) => _tag)
+
+describe("a reader", () => {
+  it.effect("is stalled when the broker has messages for it, and none has come for ten seconds", () =>
+    Effect.gen(function*() {
+      const { monitor, said } = yield* watched
+      said.info = { pending: 7 }
+      yield* TestClock.adjust("9 seconds")
+      assert.deepStrictEqual(problems(monitor), [])
+      yield* TestClock.adjust("7 seconds")
+      const { live, problems: [problem], ready, readers } = monitor.report()
+      assert.deepInclude(problem, { _tag: "ReaderStalled", stream: "S", consumer: "C", pending: 7 })
+      assert.deepStrictEqual({ live, ready }, { live: true, ready: false })
+      assert.deepInclude(readers[0], { pending: 7, held: 0, capacity: 100 })
+      said.ledger = { delivered: 1 }
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(problems(monitor), [], "something has come")
+    }).pipe(Effect.provide(Memory.layer())))
+
+  it.effect("is not stalled when it has no room, when others hold all there may be, or when there is nothing", () =>
+    Effect.forEach(
+      [
+        { info: { pending: 7 }, ledger: { held: 100 } },
+        { info: { pending: 7, ackPending: 1_000_000 }, ledger: {} },
+        { info: { pending: 0 }, ledger: {} }
+      ],
+      (case_) =>
+        Effect.gen(function*() {
+          const { monitor, said } = yield* watched
+          Object.assign(said, case_)
+          yield* TestClock.adjust("1 minute")
+          assert.deepStrictEqual(problems(monitor), [])
+        }).pipe(Effect.scoped, Effect.provide(Memory.layer()))
+    ))
+
+  it.effect("is not listed any more when it is closed", () =>
+    Effect.gen(function*() {
+      const inner = yield* Transport
+      const monitor = new Monitor(inner, new Vitals(), () => 0)
+      yield* createStream("S", ["s"])
+      yield* publish(...numbered("s", 1, 2))
+      yield* Effect.scoped(Effect.gen(function*() {
+        const inlet = yield* monitor.transport.open(durable("S", "C"), flow())
+        yield* inlet.take(2)
+        assert.deepStrictEqual(monitor.report().readers.map(({ held }) => held), [2])
+      }))
+      assert.deepStrictEqual(monitor.report().readers, [])
+    }).pipe(Effect.provide(Memory.layer())))
+})
+
+describe("an application", () => {
+  it.effect("that is blocked is not ready; one that is dead is not live either", () =>
+    Effect.gen(function*() {
+      const { monitor, vitals } = yield* watched
+      yield* TestClock.adjust(1)
+      assert.isTrue(monitor.report().ready)
+      vitals.blockedMs = 2_500
+      const blocked = monitor.report()
+      assert.deepStrictEqual(blocked.problems, [{ _tag: "UserThreadBlocked", blockedMs: 2_500 }])
+      assert.deepStrictEqual([blocked.ready, blocked.live], [false, true])
+      assert.include(gauges(blocked), "sluice_thread_blocked_seconds 2.5\n")
+      vitals.isDead = true
+      const dead = monitor.report()
+      assert.deepStrictEqual([dead.ready, dead.live, dead.problems[0]?._tag], [false, false, "UserThreadDead"])
+    }).pipe(Effect.provide(Memory.layer())))
+})
+
+describe("a connection", () => {
+  it.effect("that is not there is a problem, and the end of it one that stays", () =>
+    Effect.gen(function*() {
+      const inner = yield* Transport
+      const monitor = new Monitor(
+        { ...inner, status: Stream.make({ _tag: "Closed", reason: Option.none() } as const) },
+        new Vitals(),
+        () => 0
+      )
+      assert.deepStrictEqual(problems(monitor), ["Disconnected"], "it has not said anything yet")
+      yield* monitor.watch
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual([problems(monitor), monitor.report().live], [["Closed"], false])
+    }).pipe(Effect.provide(Memory.layer())))
+})
