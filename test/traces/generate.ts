@@ -30,6 +30,7 @@ const RETURN_LATE_MS = 400
 /** For so long a reader waits for a stream to come back. */
 const STREAM_AWAY_MS = 2_000
 const EARLY_MS = 500
+const LONGEST_MS = 25_000
 const END_MS = 800
 const END_WITHOUT_STREAM_MS = 3_500
 const LONG_MS = 60 * 60_000
@@ -57,7 +58,7 @@ class Maker {
     const count = this.#dice.int(STEPS_MIN, STEPS_MAX)
     while (this.#steps.length < count) {
       const at = this.#timeline.quiet()
-      if (at === undefined) {
+      if (at === undefined || at > LONGEST_MS) {
         break
       }
       this.#timeline.at = at
