@@ -23,10 +23,14 @@ export const policy = (dice: Dice, acksAll: boolean): Policy => {
   return dice.pick(policies)
 }
 
-export const queue = (dice: Dice): Queue.Settings => {
+/**
+ * Where one ack is for a prefix, one that waits: what a reader displaces before it knows how its consumer stands, it may
+ * acknowledge at once or later, and ask for one more or not.
+ */
+export const queue = (dice: Dice, acksAll: boolean): Queue.Settings => {
   const strategy = dice.pick(["suspend", "suspend", "suspend", "dropping", "sliding", "latest"] as const)
   // Not a nak: what is displaced would come back, and be displaced, as fast as both can.
   const onDrop = dice.pick([Settlement.ack, Settlement.ack, Settlement.term("full")])
   const messages = dice.pick([1, 2, 3, 4, 5, 8, 20])
-  return strategy === "suspend" ? Queue.suspend({ messages }) : QUEUES[strategy]({ messages, onDrop })
+  return strategy === "suspend" || acksAll ? Queue.suspend({ messages }) : QUEUES[strategy]({ messages, onDrop })
 }

@@ -2,6 +2,7 @@
 import * as Settlement from "../../src/Settlement.ts"
 import { Dice } from "../simulation/dice.ts"
 import * as Flows from "./flows.ts"
+import { type Guess as Reader, hasMore, holds } from "./guesses.ts"
 import type { Expected, Operation, Program, Reads, Sent, Step } from "./program.ts"
 import { Timeline } from "./timeline.ts"
 import * as Topologies from "./topology.ts"
@@ -11,26 +12,14 @@ export const make = (seed: number): Program => {
   const kind = dice.pick(["still", "still", "still", "leases", "leases", "delays", "delays", "ages"] as const)
   const stream = Topologies.stream(dice, kind)
   const consumers = Array.from({ length: dice.int(1, 2) }, (_, index) => Topologies.consumer(dice, kind, stream, index))
-  const maker = new Maker(dice, { seed, kind, stream, consumers, steps: [] })
-  return { seed, kind, stream, consumers, steps: maker.steps() }
+  const maker = new Maker(dice, { seed, kind, stream, consumers })
+  return { seed, kind, stream, consumers, steps: maker.steps(), endMs: maker.end() }
 }
 
 // internals
 
-interface Reader {
-  /** Which of the program's consumers; -1 for one of its own. */
-  readonly consumer: number
-  readonly ordered: boolean
-  stopped: boolean
-  /** How many messages may be there to take, and how many it may hold: guesses, so that few steps come to nothing. */
-  there: number
-  held: number
-  /** Which part of the messages it reads. */
-  readonly part: number
-}
+type Declared = Omit<Program, "steps" | "endMs">
 
-const hasMore = (reader: Reader): boolean => reader.there >= 1
-const holds = (reader: Reader): boolean => reader.held >= 0.4
 const READERS = 3
 const STEPS_MIN = 10
 const STEPS_MAX = 30
@@ -40,12 +29,16 @@ const AGE_LATE_MS = 700
 const RETURN_LATE_MS = 400
 /** For so long a reader waits for a stream to come back. */
 const STREAM_AWAY_MS = 2_000
+const EARLY_MS = 500
+const LONGEST_MS = 25_000
+const END_MS = 800
+const END_WITHOUT_STREAM_MS = 3_500
 const LONG_MS = 60 * 60_000
 
 /** What it makes depends on what it made: it keeps count of what is open, roughly. */
 class Maker {
   readonly #dice: Dice
-  readonly #program: Program
+  readonly #program: Declared
   readonly #timeline = new Timeline()
   readonly #steps: Array<Step> = []
   readonly #readers: Array<Reader | undefined> = Array.from({ length: READERS }, () => undefined)
@@ -55,7 +48,7 @@ class Maker {
   #cut = false
   #streamIsThere = true
 
-  constructor(dice: Dice, program: Program) {
+  constructor(dice: Dice, program: Declared) {
     this.#dice = dice
     this.#program = program
     this.#made = program.consumers.map(() => false)
@@ -65,7 +58,7 @@ class Maker {
     const count = this.#dice.int(STEPS_MIN, STEPS_MAX)
     while (this.#steps.length < count) {
       const at = this.#timeline.quiet()
-      if (at === undefined) {
+      if (at === undefined || at > LONGEST_MS) {
         break
       }
       this.#timeline.at = at
@@ -77,6 +70,12 @@ class Maker {
       }
     }
     return this.#steps
+  }
+
+  /** Everybody knows by then whatever there is to know. */
+  end(): number | undefined {
+    const least = (this.#steps.at(-1)?.atMs ?? 0) + (this.#streamIsThere ? END_MS : END_WITHOUT_STREAM_MS)
+    return this.#timeline.quiet(least)
   }
 
   /** What comes next, if it can come here. */
@@ -120,7 +119,7 @@ class Maker {
     }
     if (!this.#streamIsThere) {
       // Whoever learns of it now, gives up then.
-      this.#timeline.expect(STREAM_AWAY_MS, { lateMs: 400 })
+      this.#timeline.expect(STREAM_AWAY_MS - EARLY_MS, { lateMs: 2 * EARLY_MS })
     }
     const delivers = ["publish", "open", "settle", "mend", "close", "take"].includes(operation._tag)
     if (kind === "leases" && delivers && this.#readers.some((reader) => reader !== undefined && reader.consumer >= 0)) {
@@ -189,12 +188,13 @@ class Maker {
     if (durable && reads.create !== "no") {
       this.#made[reads.consumer] = true
     }
+    const acksAll = durable && this.#acksAll(reads.consumer)
     return {
       _tag: "open",
       reader,
       reads,
-      policy: Flows.policy(this.#dice, durable && this.#program.consumers[reads.consumer]?.ack === "all"),
-      queue: Flows.queue(this.#dice),
+      policy: Flows.policy(this.#dice, acksAll),
+      queue: Flows.queue(this.#dice, acksAll),
       timeBudgetMs: this.#program.kind === "leases" ? 0 : LONG_MS
     }
   }
@@ -224,13 +224,18 @@ class Maker {
     return start?._tag !== "sequence" || this.#messages >= 2 * start.sequence + 2
   }
 
+  /** Whether one ack of this consumer is for a prefix. */
+  #acksAll(consumer: number): boolean {
+    return this.#program.consumers[consumer]?.ack === "all"
+  }
+
   #reader(wants: (reader: Reader) => boolean = () => true): number | undefined {
     const found = this.#readers.flatMap((reader, index) => reader !== undefined && wants(reader) ? [index] : [])
     return found.length === 0 ? undefined : this.#dice.pick(found)
   }
 
   #take(): Operation | undefined {
-    const reader = this.#reader(hasMore) ?? this.#reader()
+    const reader = this.#reader(hasMore) ?? this.#reader(({ there }) => there > 0) ?? this.#reader()
     // With leases that end, everything is taken at once: in the queue they are renewed, by a tick's own time.
     const max = this.#program.kind === "leases" ? 100 : this.#dice.pick([1, 2, 3, 10, 10])
     if (reader === undefined) {
@@ -253,7 +258,8 @@ class Maker {
       // Reconnected, the pull that goes out next may reach the consumer before what was given back.
       return undefined
     }
-    if (settlement === undefined) {
+    if (settlement === undefined || (settlement._tag === "Nak" && this.#acksAll(this.#readers[reader]!.consumer))) {
+      // Under `upTo`, what goes back and the pull that asks for it may reach the consumer in either order.
       return undefined
     }
     const count = dice.pick([1, 1, 2, 3, 10])
@@ -327,13 +333,13 @@ class Maker {
    * the reader has seen that before it learns how its consumer stands.
    */
   #cutOrMend(): Operation | undefined {
-    const { consumers, kind } = this.#program
+    const { kind } = this.#program
     const again = kind === "leases" || kind === "delays"
     if (!this.#cut && !this.#streamIsThere) {
       // How long a reader goes on asking for a stream that is gone, when it is cut off meanwhile, is its own affair.
       return undefined
     }
-    if (!this.#cut && again && this.#readers.some((reader) => consumers[reader?.consumer ?? -1]?.ack === "all")) {
+    if (!this.#cut && again && this.#readers.some((reader) => this.#acksAll(reader?.consumer ?? -1))) {
       return undefined
     }
     this.#cut = !this.#cut
@@ -343,6 +349,10 @@ class Maker {
   /** Goes on after the next thing that happens by itself, if something does. */
   #wait(): Operation | undefined {
     const { at } = this.#timeline
+    if (this.#program.kind === "leases" && this.#readers.some((reader) => reader !== undefined && reader.there > 0)) {
+      // What waits in a queue is renewed: when that ends is not on the time line.
+      return this.#take()
+    }
     for (const ms of [300, 1_000, 2_000, 3_000, 4_000]) {
       if (this.#timeline.happens(at, at + ms)) {
         const later = this.#timeline.quiet(at + ms)

@@ -81,6 +81,8 @@ export interface Program {
   readonly stream: Topology.Stream
   readonly consumers: ReadonlyArray<Topology.Consumer>
   readonly steps: ReadonlyArray<Step>
+  /** When everything is looked at for the last time: a quiet moment, too, if there is one. */
+  readonly endMs: number | undefined
 }
 
 /** What time does in a program: nothing, end leases, bring back what was given back with a delay, or let things age. */

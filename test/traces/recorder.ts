@@ -65,9 +65,6 @@ interface Late {
 
 /** How often it is looked again, with a rest in between, until it is as expected. */
 const LOOKS_MAX = 60
-const LAST_LOOK_MS = 800
-/** By then every reader of a stream that was deleted knows that it stays away. */
-const LAST_LOOK_WITHOUT_STREAM_MS = 3_500
 const GIVES_UP_MS = 2_000
 const PATIENCE = 5
 
@@ -123,13 +120,12 @@ class Player {
 
   get end(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
-      const last = this.#program.steps.at(-1)?.atMs ?? 0
       yield* this.#stage.mend
       this.#step = this.#program.steps.length
-      const isGone = this.#program.steps.some(({ operation }) => operation._tag === "deleteStream")
-      let at = last + (isGone ? LAST_LOOK_WITHOUT_STREAM_MS : LAST_LOOK_MS)
+      const { endMs, steps } = this.#program
+      let at = endMs ?? (steps.at(-1)?.atMs ?? 0) + QUIET_MS
       yield* this.#stage.until(at)
-      yield* this.#note(this.#late)
+      yield* this.#note(this.#late, endMs !== undefined)
       const closing: Array<Late> = [...this.#late]
       for (const reader of [...this.#readers.keys()]) {
         const fiber = yield* Effect.forkIn(this.#close(reader), this.#scope, { startImmediately: true })
