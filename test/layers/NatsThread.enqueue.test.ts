@@ -70,7 +70,7 @@ describe("an application that blocks its own thread, with acks on enqueue", () =
             } else {
               assert.isAtLeast(delivered, came - PER_SECOND)
               assert.isAtLeast(displaced, delivered - CAPACITY)
-            assert.isAtLeast(delivered - displaced, CAPACITY / 2)
+              assert.isAtLeast(delivered - displaced, CAPACITY / 2)
             }
             assert.isAtMost(held, CAPACITY)
             assert.isBelow(grown, 32 * MEGABYTE)
