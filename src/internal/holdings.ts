@@ -59,6 +59,7 @@ export class Holdings {
       now: () => this.now(),
       write: (batch) => port.settle(batch),
       defer: options.defer,
+      isTaken: (entry) => this.#isTaken(entry),
       finished: (entry, settlement, sentAt) => this.#finished(entry, settlement, sentAt)
     })
   }
@@ -334,6 +335,25 @@ export class Holdings {
   /** Whether it was given back, and what arrives is what had to follow: a delivery as good as the first. */
   #hasReturned({ batch, phase, settlement, since }: Entry, now: number): boolean {
     return phase === "settled" && batch !== 0 && settlement?._tag === "Nak" && now - since >= settlement.delayMs
+  }
+
+  /**
+   * Whether a delivery that goes back was taken away before: its lease ran out while the verdict had to wait. The broker
+   * gives it to somebody else, and a nak would take it from them: a server asks which message it is for, not which delivery.
+   */
+  #isTaken(entry: Entry): boolean {
+    const { batch, phase, settlement, since } = entry
+    if (settlement?._tag !== "Nak" || !this.leases.expired(entry, this.now())) {
+      return false
+    }
+    entry.onConfirmed?.()
+    if (batch !== 0 && settlement.delayMs > 0) {
+      // It went out before, and may have been heard: then the broker counts it until it is due.
+      this.table.move(entry, "returning", phase === "returning" ? since : since + settlement.delayMs + RETURN_MARGIN_MS)
+    } else {
+      this.#awaitReturn(entry, this.now())
+    }
+    return true
   }
 
   #displace(entry: Entry): void {

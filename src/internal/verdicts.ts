@@ -34,6 +34,8 @@ export interface Options {
   readonly write: (batch: Batch) => void
   /** Runs a function at the end of the current turn. */
   readonly defer: (run: () => void) => void
+  /** Whether what would be given back was taken away before. It is looked after there; nothing is written for it. */
+  readonly isTaken: (entry: Entry) => boolean
   /** A verdict has arrived for certain, or was given up. */
   readonly finished: (entry: Entry, settlement: Settlement, sentAt: number) => void
 }
@@ -74,12 +76,12 @@ export class Verdicts {
     if (!this.#connected) {
       return
     }
-    if (this.#outbox.length === 0) {
+    const posted = this.#timely()
+    this.#outbox = []
+    if (posted.length === 0) {
       this.#settleIdle()
       return
     }
-    const posted = this.#outbox
-    this.#outbox = []
     const [entries, covers] = this.#options.unseen === undefined ? [posted, posted] : this.#upTo(posted)
     if (entries.length === 0) {
       this.#settleIdle()
@@ -170,6 +172,13 @@ export class Verdicts {
       entry.onConfirmed?.()
     }
     return open.size
+  }
+
+  /** What has waited for its turn, for a connection or for its confirmation, as far as it is not too late by now. */
+  #timely(): Array<Entry> {
+    const timely = this.#outbox.filter((entry) => !this.#options.isTaken(entry))
+    this.unconfirmed += this.#outbox.length - timely.length
+    return timely
   }
 
   /**

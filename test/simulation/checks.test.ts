@@ -117,6 +117,29 @@ const repeated = (...what: ReadonlyArray<readonly [at: number, what: string]>): 
   ]
 })
 
+/** A reader is cut off no more while the broker restarts, and leaves then, or after that. */
+const backWhileDown = (leavesAt: number): ReadonlyArray<Event> => [
+  ...events.slice(0, -1),
+  { _tag: "status", at: 11, ...who, status: "Connecting" },
+  { _tag: "happened", at: 12, what: "restart", group: undefined },
+  { _tag: "back", at: 13, ...who },
+  { _tag: "over", at: 15, what: "restart" },
+  { _tag: "closed", at: leavesAt, ...who }
+]
+
+/** A message is settled by hand while its source begins to end, at this time, and comes again. */
+const settledLate = (closingAt: number): History => ({
+  ...good,
+  scenario: of({ how: "stream" }),
+  events: [
+    ...without((event) => "call" in event && event.call === 1),
+    ...call(20, 1, 1).map((event): Event => event._tag === "ended" ? { ...event, at: 30 } : event),
+    { _tag: "closing", at: closingAt, ...who },
+    { _tag: "closed", at: 35, ...who },
+    ...call(40, 3, 1, 2)
+  ]
+})
+
 /** The second message fails, and is neither tried again nor given up. */
 const failing = events.map((event): Event =>
   event._tag === "ended" && event.call === 2 ? { ...event, outcome: "failed" } : event
@@ -170,6 +193,7 @@ const broken: Readonly<Record<string, ReadonlyArray<History>>> = {
     { ...good, events: [...events, ...call(12, 3, 1)] },
     repeated([1_000, "purge"]),
     repeated([6_000, "stepDown"]),
+    settledLate(31),
     {
       ...good,
       // Both may have been done and not acknowledged, and only one was.
@@ -188,7 +212,8 @@ const broken: Readonly<Record<string, ReadonlyArray<History>>> = {
         { _tag: "back", at: 5, ...who },
         { _tag: "closed", at: 9, ...who }
       ]
-    }
+    },
+    { ...good, events: backWhileDown(19) }
   ]
 }
 
@@ -222,6 +247,8 @@ describe("the checks", () => {
         checks["nothingInvented"]!({ ...good, events: twice, stored: [kept(1), { ...kept(2), sequence: 3 }] })
       )
       assert.isEmpty(checks["leases"]!({ ...good, events: overtaken(1) }))
+      assert.isEmpty(checks["repeatsExplained"]!(settledLate(25)))
+      assert.isEmpty(checks["truthfulStatus"]!({ ...good, events: backWhileDown(14) }))
       assert.isEmpty(checks["repeatsExplained"]!(repeated([1_000, "purge"], [6_000, "stepDown"])))
       const covered: Event = { _tag: "covered", at: 4, group: "g0", upTo: 2 }
       const lost = [...without((event) => "call" in event && event.call === 1), covered]

@@ -8,7 +8,7 @@ import * as Queue from "../../src/Queue.ts"
 import * as Reader from "../../src/Reader.ts"
 import * as Settlement from "../../src/Settlement.ts"
 import { Transport } from "../../src/Transport.ts"
-import { delivery, many, setup } from "../support/played.ts"
+import { delivery, LEASE, many, setup } from "../support/played.ts"
 import { consumer, keyed, options, pass, send, setUp, start, unkeyed, withMemory } from "../support/reading.ts"
 import { createStream, durable, numbered, open, publish } from "../support/transport.ts"
 
@@ -278,4 +278,51 @@ describe("found by the simulation", () => {
       yield* Fiber.join(reader.fiber)
       assert.deepStrictEqual(returned, [1, 2, 3])
     }).pipe(Effect.provide(AckPolicy.onProcess), withMemory))
+
+  it.effect("what was given back too late was taken from whoever had it by then", () =>
+    Effect.gen(function*() {
+      const { arrive, intake, ledger, port, settle, take, turn } = yield* setup()
+      arrive(...many(1, 2))
+      const [one, two] = yield* take(2)
+      intake.disconnected()
+      yield* settle([one], Settlement.nak())
+      yield* settle([two!])
+      turn()
+      // By now the broker has given both to another reader. That the second is done is still so.
+      yield* pass(LEASE)
+      intake.connected()
+      assert.deepStrictEqual(port.written, ["2.1 Ack"])
+      intake.deliver(delivery(1, { count: 3 }), "1.3")
+      assert.deepInclude(ledger(), { delivered: 3, swallowed: 0, unconfirmed: 1 })
+    }))
+
+  it.effect("a reader that left while it was cut off gave back, when it was there again, what others had by then", () =>
+    Effect.gen(function*() {
+      const { arrive, intake, ledger, port, take } = yield* setup()
+      arrive(...many(1, 3))
+      yield* take(1)
+      intake.disconnected()
+      yield* pass(LEASE - 1_000)
+      const closing = yield* Effect.forkChild(intake.close)
+      yield* pass(1_000)
+      intake.connected()
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(port.written, [])
+      assert.deepInclude(ledger(), { held: 0, returned: 3, unconfirmed: 3 })
+    }))
+
+  it.effect("what may have gone back with a delay, and was not confirmed in time, keeps its room until it is due", () =>
+    Effect.gen(function*() {
+      const queue = Queue.suspend({ messages: 1 })
+      const { arrive, port, settle, take, turn } = yield* setup({ queue, leaseMs: 1_000 })
+      arrive(delivery(1))
+      yield* settle(yield* take(1), Settlement.nak(5_000))
+      turn()
+      port.pulls.splice(0)
+      // Nobody confirms it. Said again after its lease, it could take the message from somebody else.
+      yield* pass(4_500)
+      assert.deepStrictEqual([port.written, port.pulls], [["1.1 Nak"], []])
+      yield* pass(1_000)
+      assert.deepStrictEqual(port.pulls.map(([messages]) => messages), [1])
+    }))
 })

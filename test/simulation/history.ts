@@ -66,8 +66,9 @@ export type Event =
     readonly replica: number
     readonly swallowed: number
   }
+  /** An inlet begins to close; that may take its time. */
   | {
-    readonly _tag: "back" | "opened" | "closed"
+    readonly _tag: "back" | "opened" | "closing" | "closed"
     readonly at: number
     readonly group: string
     readonly replica: number

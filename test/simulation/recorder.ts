@@ -45,6 +45,8 @@ export class Recorder {
   #everywhere = 0
   #everywhereAt = Number.NEGATIVE_INFINITY
   #purged = false
+  /** Whose consumers were deleted, and made anew. */
+  readonly #replaced = new Set<string>()
 
   constructor(now: () => number) {
     this.#now = now
@@ -127,6 +129,9 @@ export class Recorder {
     const group = "consumer" in happening ? happening.consumer : undefined
     this.events.push({ _tag: "happened", at: this.now, what: happening.what, group })
     this.#purged ||= happening.what === "purge"
+    if (group !== undefined) {
+      this.#replaced.add(group)
+    }
     if ("forMs" in happening) {
       this.#everywhere++
     }
@@ -202,6 +207,7 @@ export class Recorder {
             })
           )
           const inlet = yield* transport.open(source, flow)
+          yield* Effect.addFinalizer(() => Effect.sync(() => this.#note("closing", who)))
           Object.assign(open, { inlet })
           this.inlets.push(open)
           this.#note("opened", who)
@@ -257,10 +263,12 @@ export class Recorder {
     const open = mine.filter(({ closedAt }) => closedAt + grace + DELAYED_MS >= this.now).length
     const most = Math.max(open, this.#most.get(group.name) ?? 0)
     this.#most.set(group.name, most)
-    // After a cut, what was settled meanwhile holds no room any more, and the broker may not have heard of it.
+    // After a cut, what was settled meanwhile holds no room any more, and the broker may not have heard of it. To a consumer
+    // that is made anew every reader is like that: it delivers what is done already, and hears only then that it is.
     // A purge raises the floor above what is delivered by then, and a server hears no nak below it, and forgets those
     // that are due: what is given back counts until its lease is over, and then until there is room for it.
-    const times = away === undefined && this.#everywhereAt < 0 && !this.#purged ? 1 : 2
+    const isCertain = away === undefined && this.#everywhereAt < 0 && !this.#purged && !this.#replaced.has(group.name)
+    const times = isCertain ? 1 : 2
     if (ackPending > messages * most * times) {
       this.#bound(group, `the broker waits for ${ackPending}, and ${most} readers may hold ${messages} each`)
     }
@@ -293,7 +301,7 @@ export class Recorder {
     this.events.push({ _tag: "bound", at: this.now, group: group.name, what })
   }
 
-  #note(_tag: "opened" | "closed", { group, replica }: Who): void {
+  #note(_tag: "opened" | "closing" | "closed", { group, replica }: Who): void {
     this.events.push({ _tag, at: this.now, group: group.name, replica })
   }
 }

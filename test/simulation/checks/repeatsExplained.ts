@@ -64,7 +64,7 @@ const failed = (group: Group, last: Began, calls: ReadonlyArray<Began>, how: Rea
     : ending(last) !== "ok"
 }
 
-/** What is settled by hand is lost to the broker when its time budget is over, or when its source ends. */
+/** What is settled by hand is lost to the broker when its time budget is over, or when its source begins to end. */
 const wasTaken = (
   { events }: History,
   { how, name, timeBudgetMs }: Group,
@@ -74,7 +74,7 @@ const wasTaken = (
   how === "stream" && (
     end === undefined || end.at - last.givenAt >= timeBudgetMs
     || events.some((event) =>
-      event._tag === "closed" && event.group === name && event.replica === last.replica && event.at >= last.takenAt
+      event._tag === "closing" && event.group === name && event.replica === last.replica && event.at >= last.takenAt
       && event.at <= end.at
     )
   )
