@@ -10,7 +10,7 @@
 export * as AckPolicy from "./AckPolicy.ts"
 export * as Codec from "./Codec.ts"
 export * as Headers from "./Headers.ts"
-export type * as Health from "./Health.ts"
+export * as Health from "./Health.ts"
 export * as Lanes from "./Lanes.ts"
 export * as Message from "./Message.ts"
 export * as Metrics from "./Metrics.ts"
