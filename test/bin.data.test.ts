@@ -107,7 +107,7 @@ export default Worker.make({ topology: [Topology.stream("ORDERS", { subjects: ["
   })
 
   it("lines that no stream stores end it with 1, and are named", async () => {
-    const outcome = await sluice(["pub", "nobody.home", "--budget", "300ms"], { env, input: "a\nb\n" })
+    const outcome = await sluice(["pub", "nobody.home", "--budget", "2s"], { env, input: "a\nb\n" })
     assert.strictEqual(outcome.code, 1)
     assert.include(outcome.stderr, "line 1: not stored: nobody answers for \"nobody.home\"")
     assert.include(outcome.stderr, "0 confirmed, 0 of them duplicates, 2 failed")
