@@ -88,12 +88,14 @@ export const breakings: ReadonlyArray<Breaking> = [
       const opened = yield* h.read({ consumer: longLease })
       for (let step = 0; step < STEPS; step++) {
         yield* h.storeMany(1)
-        yield* handOver(opened, yield* h.take(opened, 1), Settlement.nak())
+        const taken = yield* h.take(opened, 1)
+        yield* handOver(opened, taken, Settlement.nak())
         yield* steps(step)
         yield* interrupted(h, connection)
         const [again] = yield* h.process(opened, 1)
         assert.strictEqual(again?.streamSequence, step + 1)
-        assert.isAtLeast(again?.deliveryCount ?? 0, 2)
+        // Not by the count of deliveries: nats-server 2.9 takes one back that it made into a connection that was gone.
+        assert.isAbove(again?.consumerSequence ?? 0, taken[0]?.consumerSequence ?? 0)
       }
     })),
   breaking(
