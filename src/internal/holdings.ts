@@ -284,9 +284,10 @@ export class Holdings {
    * for later messages would cover it unseen.
    */
   #awaitReturn(entry: Entry, now: number): void {
-    if (this.#options.flow.ack._tag === "upTo") {
+    if (this.unseen !== undefined) {
       this.table.move(entry, "returning", now)
       this.table.uncount(entry)
+      this.unseen.due()
     } else {
       this.table.delete(entry)
     }

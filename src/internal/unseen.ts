@@ -91,6 +91,11 @@ export class Unseen {
     return now >= this.#spareAt
   }
 
+  /** Something that has no room is due from now on. */
+  due(): void {
+    this.#spareAt = 0
+  }
+
   /** More is held than fits. */
   overfull(deliveryCount: number, now: number): void {
     if (deliveryCount === 1) {

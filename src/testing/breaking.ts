@@ -147,9 +147,13 @@ export const breakings: ReadonlyArray<Breaking> = [
         // Behind the gap there is room for one, which is kept until the gap is closed.
         assert.deepStrictEqual(texts(yield* h.process(opened, 1)), ["3"])
         yield* h.advance("1500 millis")
-        const [again] = yield* h.process(opened, 1)
-        assert.deepInclude(again, { streamSequence: 1, deliveryCount: 2 })
-        assert.deepStrictEqual(texts(yield* h.process(opened, 1)), ["4"])
+        const rest = [...yield* h.process(opened, 1), ...yield* h.process(opened, 1)]
+        if (h.clock === "live") {
+          // Until a busy server has said how the consumer stands, it is asked for one more than fits.
+          rest.sort((a, b) => a.streamSequence - b.streamSequence)
+        }
+        assert.deepInclude(rest[0], { streamSequence: 1, deliveryCount: 2 })
+        assert.deepStrictEqual(texts(rest.slice(1)), ["4"])
         yield* h.until({ ackFloor: 4, ackPending: 0 })
       })
   )

@@ -325,4 +325,28 @@ describe("found by the simulation", () => {
       yield* pass(1_000)
       assert.deepStrictEqual(port.pulls.map(([messages]) => messages), [1])
     }))
+
+  it.effect("upTo: something new that came beyond what fits kept out for a whole lease what was due after that", () =>
+    Effect.gen(function*() {
+      const queue = Queue.suspend({ messages: 2 })
+      const hour = 3_600_000
+      const { arrive, intake, port, settle, take } = yield* setup({ ack: { _tag: "upTo" }, queue, leaseMs: hour })
+      arrive(...many(1, 2))
+      const [one, two] = yield* take(2)
+      intake.disconnected()
+      yield* settle([one], Settlement.nak("1 second"))
+      yield* settle([two!])
+      // The broker takes its time to say how the consumer stands; until then it is asked for one more than fits.
+      port.standing = undefined
+      intake.connected()
+      arrive(delivery(3))
+      yield* settle(yield* take(1))
+      yield* pass("250 millis")
+      arrive(delivery(4))
+      yield* settle(yield* take(1))
+      intake.learned({ ackFloor: 0, ackPending: 4, delivered: 4 })
+      port.pulls.splice(0)
+      yield* pass("5 seconds")
+      assert.deepStrictEqual(port.pulls.map(([messages]) => messages), [1])
+    }))
 })
