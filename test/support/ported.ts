@@ -41,6 +41,12 @@ const unwatched = (channel: Channel<Reply, Request>): Channel<Reply, Request> =>
   post: (request, transfer) => request._tag === "watch" ? undefined : channel.post(request, transfer)
 })
 
+/** What is counted is counted already: both sides share their metrics here. */
+const uncounted = (channel: Channel<Request, Reply>): Channel<Request, Reply> => ({
+  ...channel,
+  post: (reply, transfer) => reply._tag === "counted" ? undefined : channel.post(reply, transfer)
+})
+
 /** Ends with the scope; the transport stays. */
 export const behindPort = (transport: Transport["Service"]): Effect.Effect<Transport["Service"], never, Scope.Scope> =>
   Effect.gen(function*() {
@@ -48,7 +54,7 @@ export const behindPort = (transport: Transport["Service"]): Effect.Effect<Trans
     const spawn = (): Thread => {
       const [app, host] = channels()
       const served = Effect.andThen(
-        Effect.scoped(serve(transport, host, new Vitals())),
+        Effect.scoped(serve(transport, uncounted(host), new Vitals())),
         Effect.sync(() => host.post({ _tag: "gone" }))
       )
       const fiber = Effect.runForkWith(context)(served)
