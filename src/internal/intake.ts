@@ -19,9 +19,9 @@ import { type Options, type Port, validate } from "./port.ts"
 import { opened, Taking } from "./taking.ts"
 import type { Standing } from "./unseen.ts"
 
-/** How long a closing inlet waits for the broker's word. */
 /** How old the broker's word on what is answered may be when a consumer has to be made anew. */
 const LOOK_EVERY_MS = 5_000
+/** How long a closing inlet waits for the broker's word. */
 const CLOSE_WITHIN_MS = 2_000
 const CADENCE_MIN_MS = 20
 const CADENCE_MAX_MS = 250
