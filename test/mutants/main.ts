@@ -9,6 +9,7 @@ import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { Dice, hash } from "../simulation/dice.ts"
+import { whole } from "../support/whole.ts"
 import { mutants } from "./catalogue.ts"
 import { detect, type Detector, seconds } from "./detectors.ts"
 import { line, markdown, problem, type Row } from "./matrix.ts"
@@ -90,10 +91,7 @@ const both = async (
   return { findings: { suite, simulation }, ms: Math.round(performance.now() - began) }
 }
 
-const seeds = Number(values.seeds)
-if (!Number.isSafeInteger(seeds) || seeds < 1) {
-  stop(`--seeds must be a whole number from 1, not ${values.seeds}`)
-}
+const seeds = whole("seeds", values.seeds, 1)
 if (values.write && (names !== undefined || values.sample !== undefined)) {
   stop("--write needs all mutants")
 }

@@ -4,6 +4,7 @@
  * Runs N seeds, beginning with S, on two threads (`--workers`). Exits with 1 if one of them failed.
  */
 import { parseArgs } from "node:util"
+import { whole } from "../support/whole.ts"
 import { inOrder, Pool } from "./pool.ts"
 import { type Result, shrink } from "./run.ts"
 
@@ -20,15 +21,6 @@ const { values } = parseArgs({
 
 /** A run takes some 30 ms; on a machine that is busy, a hundred times that. */
 const HANGS_AFTER_MS = 30_000
-
-const whole = (name: string, text: string, least: number): number => {
-  const value = Number(text)
-  if (!Number.isSafeInteger(value) || value < least) {
-    process.stderr.write(`--${name} must be a whole number from ${least}, not ${text}\n`)
-    process.exit(2)
-  }
-  return value
-}
 
 const from = whole("seed", values.seed, 0)
 const runs = whole("runs", values.runs, 1)

@@ -10,6 +10,7 @@ import { parseArgs } from "node:util"
 import type { Report } from "../../src/Health.ts"
 import { start } from "../support/nats-server.ts"
 import { freePort } from "../support/nats/port.ts"
+import { whole } from "../support/whole.ts"
 import { witness } from "../support/witness.ts"
 import type { Order, Outcome } from "./worker.ts"
 
@@ -39,10 +40,7 @@ const modes = values.mode === "all" ? MODES : MODES.filter((mode) => mode === va
 if (modes.length === 0) {
   refuse(`--mode must be ${MODES.join(", ")} or all, not ${values.mode}`)
 }
-const messages = Number(values.messages)
-if (!Number.isSafeInteger(messages) || messages < 1) {
-  refuse(`--messages must be a whole number from 1, not ${values.messages}`)
-}
+const messages = whole("messages", values.messages, 1)
 
 interface Row extends Outcome {
   readonly mode: string

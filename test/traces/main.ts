@@ -6,6 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import { parseArgs } from "node:util"
+import { whole } from "../support/whole.ts"
 import { compareAll, difference, type Other, type Outcome } from "./compare.ts"
 import { make } from "./generate.ts"
 import * as Server from "./server.ts"
@@ -19,15 +20,6 @@ const { values } = parseArgs({
     json: { type: "boolean", default: false }
   }
 })
-
-const whole = (name: string, text: string, least: number): number => {
-  const value = Number(text)
-  if (!Number.isSafeInteger(value) || value < least) {
-    process.stderr.write(`--${name} must be a whole number from ${least}, not ${text}\n`)
-    process.exit(2)
-  }
-  return value
-}
 
 const from = whole("seed", values.seed, 0)
 const runs = whole("runs", values.runs, 1)

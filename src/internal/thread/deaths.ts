@@ -1,4 +1,4 @@
-/** When I/O threads died, so that one that cannot live is not started for ever. */
+/** When I/O threads died, so that one that cannot live is not started for ever. In real time: so they die, under any clock. */
 
 const MINUTE_MS = 60_000
 /** Deaths in quick succession, after which the pauses begin to grow. */

@@ -1,5 +1,4 @@
 /** Keeps an I/O thread running: lets another one follow when it dies, unless it cannot live. */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
@@ -106,7 +105,7 @@ export class Keeper {
   get #follow(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       while (this.life === undefined && this.#over === undefined) {
-        const { count, pauseMs } = this.#deaths.within(yield* Clock.currentTimeMillis)
+        const { count, pauseMs } = this.#deaths.within(performance.now())
         if (count > this.#options.maxRestarts) {
           const detail = `${count} I/O threads died within a minute; of the last is known: ${this.#deaths.last}`
           this.#finish(new Disconnected({ detail }))
@@ -124,7 +123,7 @@ export class Keeper {
 
   #ended(life: Life, reason: Reason): void {
     if (reason._tag !== "Closed") {
-      this.#deaths.add(Date.now(), reason.problem)
+      this.#deaths.add(performance.now(), reason.problem)
     }
     if (life === this.life && this.#over === undefined) {
       this.life = undefined
