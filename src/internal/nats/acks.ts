@@ -5,7 +5,10 @@
  * Version 1: `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>`; version 2 has
  * `<domain>.<account>` in front of the stream, and may have a random token at the end.
  */
-import type { Settlement } from "../../Settlement.ts"
+import { Delivery } from "../../Message.ts"
+import * as Settlement from "../../Settlement.ts"
+import type { Answer } from "../remembered.ts"
+import { line, type Raw } from "./link.ts"
 
 export interface AckAddress {
   readonly stream: string
@@ -18,51 +21,123 @@ export interface AckAddress {
   readonly pending: number
 }
 
-const V1_TOKENS = 9
-const V2_TOKENS_MIN = 11
+const PREFIX = "$JS.ACK."
+/** Dots behind the prefix. */
+const V1_DOTS = 6
+const V2_DOTS_MIN = 8
+const DOT = 46
+const ZERO = 48
+const NINE = 57
 
 /** Reads an ack address; `undefined` for anything else, which is then not a delivery of ours. */
 export const parse = (reply: string): AckAddress | undefined => {
-  if (!reply.startsWith("$JS.ACK.")) {
+  if (!reply.startsWith(PREFIX)) {
     return undefined
   }
-  const tokens = reply.split(".")
-  const at = tokens.length === V1_TOKENS ? 2 : tokens.length >= V2_TOKENS_MIN ? 4 : 0
-  if (at === 0) {
+  const tokens = new Tokens(reply, PREFIX.length)
+  const dots = tokens.dots
+  if (dots !== V1_DOTS && dots < V2_DOTS_MIN) {
     return undefined
+  }
+  if (dots !== V1_DOTS) {
+    tokens.text()
+    tokens.text()
   }
   const address = {
-    stream: tokens[at] as string,
-    consumer: tokens[at + 1] as string,
-    deliveryCount: Number(tokens[at + 2]),
-    streamSequence: Number(tokens[at + 3]),
-    consumerSequence: Number(tokens[at + 4]),
-    timestamp: Number(tokens[at + 5]) / 1e6,
-    pending: Number(tokens[at + 6])
+    stream: tokens.text(),
+    consumer: tokens.text(),
+    deliveryCount: tokens.number(),
+    streamSequence: tokens.number(),
+    consumerSequence: tokens.number(),
+    timestamp: tokens.number() / 1e6,
+    pending: tokens.number()
   }
   return Number.isSafeInteger(address.streamSequence) && Number.isSafeInteger(address.deliveryCount)
     ? address
     : undefined
 }
 
-const encoder = new TextEncoder()
-const ACK = encoder.encode("+ACK")
-const NAK = encoder.encode("-NAK")
-const TERM = encoder.encode("+TERM")
+/** Field by field: there is one for each message, and a spread would cost more than all the rest. */
+export const deliveryOf = (raw: Raw, address: AckAddress): Delivery =>
+  new Delivery({
+    subject: raw.subject,
+    payload: raw.payload,
+    headerBytes: raw.headerBytes,
+    stream: address.stream,
+    consumer: address.consumer,
+    streamSequence: address.streamSequence,
+    consumerSequence: address.consumerSequence,
+    deliveryCount: address.deliveryCount,
+    timestamp: address.timestamp,
+    pending: address.pending,
+    overheadBytes: raw.reply.length
+  })
+
+/** The verdicts in the order of their entries. The last one asks for an answer there. */
+export const lines = (entries: ReadonlyArray<Answer>, termReason: boolean, confirmTo: string): string => {
+  const last = entries.length - 1
+  let text = ""
+  for (let i = 0; i <= last; i++) {
+    const { settlement, token } = entries[i]!
+    text += line(token, encode(settlement ?? Settlement.ack, termReason), i === last ? confirmTo : undefined)
+  }
+  return text
+}
 
 /** `+WPI`: the work is in progress, start the ack wait anew. */
-export const IN_PROGRESS: Uint8Array = encoder.encode("+WPI")
+export const IN_PROGRESS = "+WPI"
+
+// internals
+
+/** Reads one token after the other: each delivery has an address, and splitting it would cost most of what reading does. */
+class Tokens {
+  readonly #address: string
+  #at: number
+
+  constructor(address: string, from: number) {
+    this.#address = address
+    this.#at = from
+  }
+
+  get dots(): number {
+    let dots = 0
+    for (let at = this.#at; at < this.#address.length; at++) {
+      if (this.#address.charCodeAt(at) === DOT) {
+        dots++
+      }
+    }
+    return dots
+  }
+
+  text(): string {
+    const end = this.#address.indexOf(".", this.#at)
+    const text = this.#address.slice(this.#at, end)
+    this.#at = end + 1
+    return text
+  }
+
+  number(): number {
+    let number = 0
+    for (; this.#at < this.#address.length; this.#at++) {
+      const code = this.#address.charCodeAt(this.#at)
+      if (code === DOT) {
+        this.#at++
+        break
+      }
+      number = code < ZERO || code > NINE ? Number.NaN : number * 10 + (code - ZERO)
+    }
+    return number
+  }
+}
 
 /** A verdict in the broker's words. The reason of a term is sent where the server reads it (2.11 and newer). */
-export const encode = (settlement: Settlement, termReason: boolean): Uint8Array => {
+const encode = (settlement: Settlement.Settlement, termReason: boolean): string => {
   switch (settlement._tag) {
     case "Ack":
-      return ACK
+      return "+ACK"
     case "Nak":
-      return settlement.delayMs > 0
-        ? encoder.encode(`-NAK {"delay": ${Math.round(settlement.delayMs * 1e6)}}`)
-        : NAK
+      return settlement.delayMs > 0 ? `-NAK {"delay": ${Math.round(settlement.delayMs * 1e6)}}` : "-NAK"
     case "Term":
-      return termReason && settlement.reason !== "" ? encoder.encode(`+TERM ${settlement.reason}`) : TERM
+      return termReason && settlement.reason !== "" ? `+TERM ${settlement.reason}` : "+TERM"
   }
 }

@@ -10,21 +10,19 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { Delivery } from "../../Message.ts"
-import * as Settlement from "../../Settlement.ts"
+import type { Delivery } from "../../Message.ts"
 import type { Flow, Inlet, Source } from "../../Transport.ts"
 import { because, PermissionDenied, type Reason, type TransportError } from "../../TransportError.ts"
 import type { Entry } from "../inflight.ts"
 import * as Intake from "../intake.ts"
 import type { Port } from "../port.ts"
-import type { Answer } from "../remembered.ts"
 import { Troubles } from "../troubles.ts"
 import type { Batch } from "../verdicts.ts"
 import * as Acks from "./acks.ts"
 import type { Api } from "./api.ts"
 import * as Asking from "./asking.ts"
 import * as Consumers from "./consumers.ts"
-import type { Link, Raw, Subscribed } from "./link.ts"
+import { line, type Link, type Raw, type Subscribed } from "./link.ts"
 import type { ConsumerState } from "./mapping.ts"
 import { Pulls } from "./pulls.ts"
 import * as Statuses from "./statuses.ts"
@@ -184,18 +182,11 @@ class Reading implements Port, Tenant {
       return
     }
     const { termReason } = this.#options.supervisor.capabilities
-    const last = batch.entries.length - 1
-    for (let i = 0; i <= last; i++) {
-      const { settlement, token } = batch.entries[i] as Answer
-      const payload = Acks.encode(settlement ?? Settlement.ack, termReason)
-      this.#link.publish(token, payload, i === last ? `${this.#options.inbox}.a.${batch.id}` : undefined)
-    }
+    this.#link.write(Acks.lines(batch.entries, termReason, `${this.#options.inbox}.a.${batch.id}`))
   }
 
   readonly extend = (entries: ReadonlyArray<Entry>): void => {
-    for (const entry of entries) {
-      this.#link.publish(entry.token, Acks.IN_PROGRESS)
-    }
+    this.#link.write(entries.map(({ token }) => line(token, Acks.IN_PROGRESS)).join(""))
   }
 
   readonly inspect = (): void => {
@@ -259,13 +250,7 @@ class Reading implements Port, Tenant {
       return
     }
     this.#troubles.passed()
-    const delivery = new Delivery({
-      subject: raw.subject,
-      payload: raw.payload,
-      headerBytes: raw.headerBytes,
-      ...address,
-      overheadBytes: raw.reply.length
-    })
+    const delivery = Acks.deliveryOf(raw, address)
     this.#pulls.served(delivery.bytes, now)
     if (this.#source._tag === "ordered" && !this.#isNext(delivery)) {
       return

@@ -4,7 +4,8 @@
  * The client's own reconnect is switched off: when it closes, falls silent or is refused, this link is over, and the
  * supervisor makes a new one. The link is the only file that touches the client's objects, and the only one that knows
  * which of its internals we rely on: the header bytes of a message (the client's own decoder throws on a name that
- * another client got away with), and the socket (a stale connection whose socket is full never finishes closing).
+ * another client got away with), the buffer of what goes out (many small messages cost it more than one large piece), and
+ * the socket (a stale connection whose socket is full never finishes closing).
  */
 import {
   connect,
@@ -14,7 +15,14 @@ import {
   type NatsConnection,
   type Subscription
 } from "@nats-io/transport-node"
+import { Buffer } from "node:buffer"
 import * as TransportError from "../../TransportError.ts"
+
+/** A message in the words of the protocol. Nothing is checked: the addresses are the server's or ours. */
+export const line = (subject: string, text: string, reply?: string): string =>
+  reply === undefined
+    ? `PUB ${subject} ${Buffer.byteLength(text)}\r\n${text}\r\n`
+    : `PUB ${subject} ${reply} ${Buffer.byteLength(text)}\r\n${text}\r\n`
 
 /** A message as it came from the socket. */
 export interface Raw {
@@ -104,6 +112,15 @@ export class Link {
     }
   }
 
+  /** Writes lines in one piece, with all else that is written in this turn. Never throws: a lost link loses them. */
+  write(lines: string): void {
+    if (this.#over || this.#connection.isClosed()) {
+      return
+    }
+    const { protocol } = this.#connection as unknown as { protocol: { sendCommand: (bytes: Uint8Array) => void } }
+    protocol.sendCommand(Buffer.from(lines))
+  }
+
   /** Calls back for each message, in the client's read loop: the callback must be short and must not wait. */
   subscribe(subject: string, onMessage: (message: Raw) => void): Subscribed {
     let subscription: Subscription | undefined
@@ -182,18 +199,38 @@ export class Link {
 
 const rawOf = (message: Msg): Raw => {
   const internals = message as unknown as { _msg: { hdr: number }; _rdata: Uint8Array | undefined }
-  const data = internals._rdata ?? EMPTY
   const headerLength = Math.max(0, internals._msg.hdr)
-  // A small message must not keep the whole chunk of the socket alive that it came in.
-  const own = data.length * 2 < data.buffer.byteLength
-    ? new Uint8Array(data)
-    : new Uint8Array(data.buffer, data.byteOffset, data.length)
+  const own = ownOf(internals._rdata ?? EMPTY)
   return {
     subject: message.subject,
     reply: message.reply ?? "",
     headerBytes: headerLength === 0 ? EMPTY : own.subarray(0, headerLength),
     payload: headerLength === 0 ? own : own.subarray(headerLength)
   }
+}
+
+/** Small messages share such a piece of memory: one for each would cost more than what it holds. */
+const SLAB_BYTES = 8 * 1024
+let slab = new Uint8Array(SLAB_BYTES)
+let used = 0
+
+/** A small message must not keep the whole chunk of the socket alive that it came in. */
+const ownOf = (data: Uint8Array): Uint8Array => {
+  const { length } = data
+  if (length * 2 >= data.buffer.byteLength) {
+    return new Uint8Array(data.buffer, data.byteOffset, length)
+  }
+  if (length * 4 > SLAB_BYTES) {
+    return new Uint8Array(data)
+  }
+  if (used + length > SLAB_BYTES) {
+    slab = new Uint8Array(SLAB_BYTES)
+    used = 0
+  }
+  slab.set(data, used)
+  const own = new Uint8Array(slab.buffer, used, length)
+  used += length
+  return own
 }
 
 const isAuth = (error: unknown): boolean =>

@@ -14,6 +14,8 @@ import { plain, type PlainReason, reasonOf } from "./plain.ts"
 export interface PackedDeliveries {
   readonly stream: string
   readonly consumer: string
+  /** Each once; most batches have few. */
+  readonly subjects: ReadonlyArray<string>
   readonly bytes: ArrayBuffer
   readonly table: ArrayBuffer
 }
@@ -30,7 +32,7 @@ export class Crossed extends Delivery {
   }
 }
 
-/** What a row holds: number, place, sequences, count, timestamp, pending, size, and where its three pieces end. */
+/** What a row holds: number, place, sequences, count, timestamp, pending, size, subject, and where headers and payload end. */
 const COLUMNS = 11
 
 export const packDeliveries = (
@@ -38,15 +40,21 @@ export const packDeliveries = (
   keep: (delivery: Delivery) => { readonly number: number; readonly place: number }
 ): PackedDeliveries => {
   let size = 0
-  for (const { headerBytes, payload, subject } of deliveries) {
-    size += subject.length * 3 + headerBytes.length + payload.length
+  for (const { headerBytes, payload } of deliveries) {
+    size += headerBytes.length + payload.length
   }
-  const bytes = Buffer.from(new ArrayBuffer(size))
+  const bytes = new Uint8Array(size)
   const table = new Float64Array(deliveries.length * COLUMNS)
+  const subjects = new Map<string, number>()
   let at = 0
   let row = 0
   for (const delivery of deliveries) {
     const { number, place } = keep(delivery)
+    const { headerBytes, payload, subject } = delivery
+    let known = subjects.get(subject)
+    if (known === undefined) {
+      subjects.set(subject, known = subjects.size)
+    }
     table[row] = number
     table[row + 1] = place
     table[row + 2] = delivery.streamSequence
@@ -55,32 +63,37 @@ export const packDeliveries = (
     table[row + 5] = delivery.timestamp
     table[row + 6] = delivery.pending
     table[row + 7] = delivery.bytes
-    table[row + 8] = at += bytes.write(delivery.subject, at, "utf8")
-    bytes.set(delivery.headerBytes, at)
-    table[row + 9] = at += delivery.headerBytes.length
-    bytes.set(delivery.payload, at)
-    table[row + 10] = at += delivery.payload.length
+    table[row + 8] = known
+    if (headerBytes.length > 0) {
+      bytes.set(headerBytes, at)
+      at += headerBytes.length
+    }
+    table[row + 9] = at
+    bytes.set(payload, at)
+    table[row + 10] = at += payload.length
     row += COLUMNS
   }
   const { consumer, stream } = deliveries[0]!
-  return { stream, consumer, bytes: bytes.buffer, table: table.buffer }
+  return { stream, consumer, subjects: [...subjects.keys()], bytes: bytes.buffer, table: table.buffer }
 }
 
-export const unpackDeliveries = ({ bytes, consumer, stream, table }: PackedDeliveries): Array<Crossed> => {
-  const all = Buffer.from(bytes)
+const EMPTY = new Uint8Array(0)
+
+export const unpackDeliveries = (
+  { bytes, consumer, stream, subjects, table }: PackedDeliveries
+): Array<Crossed> => {
   const numbers = new Float64Array(table)
   const deliveries: Array<Crossed> = []
   let from = 0
   for (let row = 0; row < numbers.length; row += COLUMNS) {
-    const subjectEnd = numbers[row + 8]!
     const headersEnd = numbers[row + 9]!
     const end = numbers[row + 10]!
-    const subject = all.toString("utf8", from, subjectEnd)
+    const subject = subjects[numbers[row + 8]!]!
     deliveries.push(
       new Crossed(
         {
           subject,
-          headerBytes: new Uint8Array(bytes, subjectEnd, headersEnd - subjectEnd),
+          headerBytes: headersEnd === from ? EMPTY : new Uint8Array(bytes, from, headersEnd - from),
           payload: new Uint8Array(bytes, headersEnd, end - headersEnd),
           stream,
           consumer,
@@ -89,7 +102,7 @@ export const unpackDeliveries = ({ bytes, consumer, stream, table }: PackedDeliv
           deliveryCount: numbers[row + 4]!,
           timestamp: numbers[row + 5]!,
           pending: numbers[row + 6]!,
-          overheadBytes: numbers[row + 7]! - subject.length - (end - subjectEnd)
+          overheadBytes: numbers[row + 7]! - subject.length - (end - from)
         },
         numbers[row]!,
         numbers[row + 1]!
@@ -113,32 +126,37 @@ const ACK = -1
 const TERM = -2
 const NONE = -3
 
-/** Without a settlement: the delivery was lost, and the application has let go of it. */
-export const packVerdicts = (
-  verdicts: ReadonlyArray<{ readonly number: number; readonly settlement: Settlement.Settlement | undefined }>
-): PackedVerdicts => {
-  const table = new Float64Array(verdicts.length * 2)
-  const reasons: Array<string> = []
-  let row = 0
-  for (const { number, settlement } of verdicts) {
-    table[row] = number
+/** Verdicts that are to cross together. */
+export class Verdicts {
+  readonly #numbers: Array<number> = []
+  readonly #reasons: Array<string> = []
+
+  get isEmpty(): boolean {
+    return this.#numbers.length === 0
+  }
+
+  /** Without a settlement: the delivery was lost, and the application has let go of it. */
+  add(number: number, settlement: Settlement.Settlement | undefined): void {
+    this.#numbers.push(number, this.#code(settlement))
+  }
+
+  pack(): PackedVerdicts {
+    return { table: new Float64Array(this.#numbers).buffer, reasons: this.#reasons }
+  }
+
+  #code(settlement: Settlement.Settlement | undefined): number {
     switch (settlement?._tag) {
       case undefined:
-        table[row + 1] = NONE
-        break
+        return NONE
       case "Ack":
-        table[row + 1] = ACK
-        break
+        return ACK
       case "Nak":
-        table[row + 1] = settlement.delayMs
-        break
+        return settlement.delayMs
       case "Term":
-        table[row + 1] = TERM
-        reasons.push(settlement.reason)
+        this.#reasons.push(settlement.reason)
+        return TERM
     }
-    row += 2
   }
-  return { table: table.buffer, reasons }
 }
 
 export const eachVerdict = (

@@ -8,7 +8,7 @@ import type { Delivery } from "../../Message.ts"
 import type * as Settlement from "../../Settlement.ts"
 import type { Flow, Inlet, Ledger, Source, Verdict } from "../../Transport.ts"
 import { because, type TransportError } from "../../TransportError.ts"
-import { Crossed, type PackedDeliveries, type PackedVerdicts, packVerdicts, unpackDeliveries } from "./packing.ts"
+import { Crossed, type PackedDeliveries, type PackedVerdicts, unpackDeliveries, Verdicts } from "./packing.ts"
 import { Place } from "./place.ts"
 import { type PlainReason, reasonOf } from "./plain.ts"
 import { allocate, NOTHING, Shared, type SharedMemory, sum } from "./shared.ts"
@@ -46,7 +46,7 @@ export class RemoteInlet implements Inlet {
   #wanted = 0
   #stopping = false
   #end: TransportError | "done" | undefined
-  #posted: Array<{ readonly number: number; readonly settlement: Settlement.Settlement | undefined }> = []
+  #posted = new Verdicts()
   /** The highest number that has come, and the highest that is lost. */
   #highest = 0
   #lostUpTo = 0
@@ -101,7 +101,7 @@ export class RemoteInlet implements Inlet {
     const ends = this.hasLeases ? { lost: lost + held, settled } : { lost, settled: settled + held }
     this.#before = sum(this.#before, { ...rest, ...ends, held: 0 })
     this.#shared = undefined
-    this.#posted = []
+    this.#posted = new Verdicts()
     if (this.hasLeases) {
       this.#lostUpTo = this.#highest
       this.#ready = this.#ready.filter(({ number }) => number === 0)
@@ -144,19 +144,19 @@ export class RemoteInlet implements Inlet {
 
   readonly settle = (verdicts: ReadonlyArray<Verdict>): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const own = verdicts.filter(({ delivery }) => this.#isKept(delivery))
-        .map(({ delivery, settlement }) => ({ number: (delivery as Crossed).number, settlement }))
-      for (const { number } of own) {
-        this.#place.settled(number)
-      }
       // Under this policy a verdict is handed over when the broker has confirmed it.
-      if (this.#options.flow.ack._tag === "confirmed") {
-        return own.length === 0 ? Effect.void : this.#options.confirm(packVerdicts(own))
+      const own = this.#options.flow.ack._tag === "confirmed" ? new Verdicts() : undefined
+      for (const { delivery, settlement } of verdicts) {
+        if (this.#isKept(delivery)) {
+          this.#place.settled(delivery.number)
+          if (own === undefined) {
+            this.#post(delivery.number, settlement)
+          } else {
+            own.add(delivery.number, settlement)
+          }
+        }
       }
-      for (const one of own) {
-        this.#post(one)
-      }
-      return Effect.void
+      return own === undefined || own.isEmpty ? Effect.void : this.#options.confirm(own.pack())
     })
 
   readonly holds = (delivery: Delivery): boolean => {
@@ -166,7 +166,7 @@ export class RemoteInlet implements Inlet {
     if (this.#shared?.isLost(delivery.place) !== true) {
       return true
     }
-    this.#post({ number: delivery.number, settlement: undefined })
+    this.#post(delivery.number, undefined)
     return false
   }
 
@@ -181,10 +181,10 @@ export class RemoteInlet implements Inlet {
 
   /** Sends the verdicts of this turn. */
   flush(): void {
-    if (this.#posted.length > 0) {
+    if (!this.#posted.isEmpty) {
       const posted = this.#posted
-      this.#posted = []
-      this.#options.send(packVerdicts(posted))
+      this.#posted = new Verdicts()
+      this.#options.send(posted.pack())
     }
   }
 
@@ -195,10 +195,11 @@ export class RemoteInlet implements Inlet {
     return delivery instanceof Crossed && delivery.number > this.#lostUpTo
   }
 
-  #post(one: { readonly number: number; readonly settlement: Settlement.Settlement | undefined }): void {
-    if (this.#posted.push(one) === 1) {
+  #post(number: number, settlement: Settlement.Settlement | undefined): void {
+    if (this.#posted.isEmpty) {
       queueMicrotask(() => this.flush())
     }
+    this.#posted.add(number, settlement)
   }
 
   #unask(): void {

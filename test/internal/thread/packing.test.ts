@@ -6,10 +6,10 @@ import {
   packDeliveries,
   packOutgoing,
   packReceipts,
-  packVerdicts,
   unpackDeliveries,
   unpackOutgoing,
-  unpackReceipts
+  unpackReceipts,
+  Verdicts
 } from "../../../src/internal/thread/packing.ts"
 import { Delivery, type Outgoing } from "../../../src/Message.ts"
 import * as Settlement from "../../../src/Settlement.ts"
@@ -24,7 +24,7 @@ const bytes = (...values: ReadonlyArray<number>) => new Uint8Array(values)
 describe("a batch that crosses", () => {
   it("has the deliveries that it had, with subjects beyond ASCII and without a byte of a neighbour", () => {
     const headers = Result.getOrThrow(Headers.fromRecord({ "X-A": "ö" }))
-    const deliveries = [["orders.ü", bytes(1, 2, 3)], ["o", bytes()], ["orders.€.x", bytes(9)]].map((
+    const deliveries = [["orders.ü", bytes(1, 2, 3)], ["o", bytes()], ["orders.€.x", bytes(9)], ["o", bytes(7)]].map((
       [subject, payload],
       i
     ) =>
@@ -38,7 +38,7 @@ describe("a batch that crosses", () => {
         consumerSequence: i + 1,
         deliveryCount: i + 1,
         timestamp: 1_700_000_000_000 + i,
-        pending: 3 - i,
+        pending: 4 - i,
         overheadBytes: 64
       })
     )
@@ -46,7 +46,7 @@ describe("a batch that crosses", () => {
     const crossed = unpackDeliveries(
       cross(packDeliveries(deliveries, () => ({ number: ++numbers, place: numbers + 10 })))
     )
-    assert.deepStrictEqual(crossed.map((one) => [one.number, one.place]), [[1, 11], [2, 12], [3, 13]])
+    assert.deepStrictEqual(crossed.map((one) => [one.number, one.place]), [[1, 11], [2, 12], [3, 13], [4, 14]])
     for (const [index, one] of crossed.entries()) {
       const { headers, ...rest } = view(one)
       const { headers: expected, ...wanted } = view(deliveries[index]!)
@@ -57,9 +57,13 @@ describe("a batch that crosses", () => {
 
   it("has the verdicts that it had, and those without one", () => {
     const settlements = [Settlement.ack, Settlement.nak(), Settlement.nak(1_500.5), Settlement.term("nö"), undefined]
-    const packed = cross(
-      packVerdicts(settlements.map((settlement, index) => ({ number: 2 ** 33 + index, settlement })))
-    )
+    const verdicts = new Verdicts()
+    assert.isTrue(verdicts.isEmpty)
+    for (const [index, settlement] of settlements.entries()) {
+      verdicts.add(2 ** 33 + index, settlement)
+    }
+    assert.isFalse(verdicts.isEmpty)
+    const packed = cross(verdicts.pack())
     const seen: Array<unknown> = []
     eachVerdict(packed, (number, settlement) => seen.push([number - 2 ** 33, settlement]))
     assert.deepStrictEqual(seen, settlements.map((settlement, index) => [index, settlement]))
