@@ -1,9 +1,10 @@
 /** What users get: the packed package, installed into an empty project, running the README's first program. */
 import { execFile, spawn } from "node:child_process"
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { promisify } from "node:util"
+import { rolldown } from "rolldown"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as NatsServer from "./support/nats-server.ts"
 
@@ -92,5 +93,32 @@ describe("the packed package", () => {
     const read = await sluice(["read", "ORDERS", "--count", "1", "--json"], more)
     assert.include(read.stdout, "o-1", read.stderr)
     await server.stop()
+  }, 60_000)
+
+  it("runs in one bundle, with the I/O thread's folder beside it, where nothing is installed", async () => {
+    const application = `
+      import * as NatsThread from "effect-sluice/layers/NatsThread"
+      import { Transport } from "effect-sluice/Transport"
+      import * as Effect from "effect/Effect"
+
+      const program = Effect.flatMap(Transport, ({ capabilities }) => capabilities)
+      const layer = NatsThread.layer({ servers: process.env.NATS_URL })
+      console.log((await Effect.runPromise(Effect.provide(program, layer))).broker)
+    `
+    await writeFile(join(project, "application.js"), application)
+    const bundle = await rolldown({ input: join(project, "application.js"), cwd: project, platform: "node" })
+    const out = await mkdtemp(join(tmpdir(), "sluice-bundle-"))
+    try {
+      await bundle.write({ dir: out, format: "esm" })
+      await bundle.close()
+      await cp(join(project, "node_modules/effect-sluice/dist/layers/thread"), join(out, "thread"), { recursive: true })
+      await writeFile(join(out, "package.json"), JSON.stringify({ type: "module" }))
+      const server = await NatsServer.start()
+      const { stdout } = await run(process.execPath, ["application.js"], { cwd: out, env: { NATS_URL: server.url } })
+      assert.match(stdout, /^nats-server 2\./)
+      await server.stop()
+    } finally {
+      await rm(out, { recursive: true, force: true })
+    }
   }, 60_000)
 })

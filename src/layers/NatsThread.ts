@@ -56,7 +56,8 @@ export interface Options extends Omit<Nats.Options, "reconnect"> {
  *
  * **Gotchas**
  *
- * A bundler has to keep `layers/thread/nats.js` of this package as a file of its own.
+ * A bundler does not see the thread. Keep the package external, or copy its folder `dist/layers/thread`, which holds all
+ * that the thread needs, beside the bundle.
  *
  * **Example** (The same options as `layers/Nats`)
  *
