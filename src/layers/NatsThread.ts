@@ -8,14 +8,13 @@
  * @since 0.1.0
  */
 import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { Worker } from "node:worker_threads"
-import type { Thread } from "../internal/thread/life.ts"
-import { overPort } from "../internal/thread/ports.ts"
 import * as Remote from "../internal/thread/remote.ts"
+import { IoWorker } from "../internal/thread/worker.ts"
 import { Transport } from "../Transport.ts"
 import type { TransportError } from "../TransportError.ts"
 import * as Nats from "./Nats.ts"
@@ -73,7 +72,7 @@ export interface Options extends Omit<Nats.Options, "reconnect"> {
  * @since 0.1.0
  */
 export const layer = (options: Options): Layer.Layer<Transport, TransportError> =>
-  Layer.effect(Transport, make(options))
+  Layer.effect(Transport, Effect.suspend(() => make(options, new IoWorker(FILE))))
 
 /**
  * Connects as the environment says; see `config` of `layers/Nats`.
@@ -83,20 +82,83 @@ export const layer = (options: Options): Layer.Layer<Transport, TransportError> 
  */
 export const layerConfig: Layer.Layer<Transport, TransportError | Config.ConfigError> = Layer.effect(
   Transport,
-  Effect.flatMap(Nats.config, (options) => make(options))
+  Effect.flatMap(Nats.config, (options) => make(options, new IoWorker(FILE)))
 )
+
+/**
+ * A thread in which several connections live, each made by `layerIn`.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class IoThread
+  extends Context.Service<IoThread, IoWorker<Portable>>()("effect-sluice/layers/NatsThread/IoThread")
+{}
+
+/**
+ * A thread for several connections. It starts with the first one, and ends with the last; when it dies, all of them go on
+ * in another one.
+ *
+ * **When to use**
+ *
+ * An application with connections to several servers or accounts, none of which is so busy that it needs a thread alone:
+ * each thread costs some 20 MB, and a tenth of a second. Many readers and publishers of one connection share its thread
+ * anyhow.
+ *
+ * **Gotchas**
+ *
+ * It is one thread for all to whom this very layer is provided in one program, as with every layer.
+ *
+ * **Example** (Two accounts, one thread)
+ *
+ * ```ts import.meta.vitest
+ * import * as NatsThread from "effect-sluice/layers/NatsThread"
+ * import * as Layer from "effect/Layer"
+ *
+ * const shop = NatsThread.layerIn({ servers: "nats://shop@127.0.0.1:4222" }).pipe(Layer.provide(NatsThread.thread))
+ * const audit = NatsThread.layerIn({ servers: "nats://audit@127.0.0.1:4222" }).pipe(Layer.provide(NatsThread.thread))
+ *
+ * Layer.isLayer(shop) && Layer.isLayer(audit) // => true
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const thread: Layer.Layer<IoThread> = Layer.sync(IoThread, () => new IoWorker(FILE))
+
+/**
+ * Like `layer`, in a thread that others share; see `thread`.
+ *
+ * **Example** (A connection that needs a thread)
+ *
+ * ```ts import.meta.vitest
+ * import * as NatsThread from "effect-sluice/layers/NatsThread"
+ * import * as Layer from "effect/Layer"
+ *
+ * Layer.isLayer(NatsThread.layerIn({ servers: "nats://127.0.0.1:4222" })) // => true
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerIn = (options: Options): Layer.Layer<Transport, TransportError, IoThread> =>
+  Layer.effect(Transport, Effect.flatMap(IoThread, (io) => make(options, io)))
 
 // internals
 
 const MAX_RESTARTS = 20
-/** A thread that is told to end ends by itself; stopping it in the middle of that is the last resort. */
-const EXIT_WITHIN_MS = 2_000
 
-const make = (options: Options): Effect.Effect<Transport["Service"], TransportError, Scope.Scope> => {
+/** From the sources it is TypeScript, and in the package JavaScript. */
+const FILE = new URL(import.meta.url.endsWith(".ts") ? "./thread/nats.ts" : "./thread/nats.js", import.meta.url)
+
+const make = (
+  options: Options,
+  io: IoWorker<Portable>
+): Effect.Effect<Transport["Service"], TransportError, Scope.Scope> => {
   const { health, maxBlocked, maxRestarts, ...rest } = options
   const address = health === undefined ? undefined : { host: "127.0.0.1", ...health }
   return Remote.connect({
-    spawn: () => spawn(portable(rest, address)),
+    spawn: () => io.spawn(portable(rest, address)),
     metrics: health === undefined ? undefined : metrics,
     maxBlockedMs: Duration.toMillis(Duration.fromInputUnsafe(maxBlocked ?? "5 minutes")),
     maxRestarts: maxRestarts ?? MAX_RESTARTS
@@ -107,25 +169,3 @@ const metrics = Effect.flatMap(
   Effect.promise(() => import("effect/observability/PrometheusMetrics")),
   ({ format }) => format()
 )
-
-/** From the sources it is TypeScript, and in the package JavaScript. It is told nothing but by its port. */
-const spawn = (told: Portable): Thread => {
-  const file = import.meta.url.endsWith(".ts") ? "./thread/nats.ts" : "./thread/nats.js"
-  const worker = new Worker(new URL(file, import.meta.url), { env: {}, argv: [] })
-  const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()))
-  let detail = "it ended without a word"
-  worker.on("error", (error: unknown) => {
-    detail = error instanceof Error ? error.message : String(error)
-  })
-  worker.postMessage(told, [])
-  return {
-    channel: overPort(worker),
-    watch: (ended) => void worker.once("exit", () => ended(detail)),
-    gone: Effect.asVoid(
-      Effect.timeoutOrElse(Effect.promise(() => exited), {
-        duration: EXIT_WITHIN_MS,
-        orElse: () => Effect.asVoid(Effect.promise(() => worker.terminate()))
-      })
-    )
-  }
-}

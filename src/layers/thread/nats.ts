@@ -1,20 +1,19 @@
-/** What runs in the I/O thread of `layers/NatsThread`: `layers/Nats`, served to the application. */
+/** What runs in the I/O thread of `layers/NatsThread`: `layers/Nats`, served to the application, once or several times. */
 import * as Effect from "effect/Effect"
-import { parentPort } from "node:worker_threads"
+import { type MessagePort, parentPort } from "node:worker_threads"
 import { Monitor } from "../../internal/health/monitor.ts"
 import { Vitals } from "../../internal/health/vitals.ts"
-import type { Reply, Request } from "../../internal/thread/channel.ts"
+import type { Channel, Reply, Request } from "../../internal/thread/channel.ts"
 import { serve } from "../../internal/thread/host.ts"
 import { plain } from "../../internal/thread/plain.ts"
 import { overPort } from "../../internal/thread/ports.ts"
 import { loggerTo } from "../../internal/thread/telling.ts"
+import type { Told } from "../../internal/thread/worker.ts"
 import { Transport } from "../../Transport.ts"
 import * as Nats from "../Nats.ts"
 import { optionsOf, type Portable } from "./portable.ts"
 
-const channel = overPort<Request, Reply>(parentPort!)
-
-const served = (health: Portable["health"]) =>
+const served = (health: Portable["health"], channel: Channel<Request, Reply>) =>
   Effect.gen(function*() {
     const transport = yield* Transport
     const vitals = new Vitals()
@@ -28,8 +27,9 @@ const served = (health: Portable["health"]) =>
     yield* serve(monitor.transport, channel, vitals)
   })
 
-const run = (told: Portable) =>
-  served(told.health).pipe(
+const run = (told: Portable, port: MessagePort) => {
+  const channel = overPort<Request, Reply>(port)
+  return served(told.health, channel).pipe(
     Effect.scoped,
     Effect.provide(Nats.layer(optionsOf(told))),
     Effect.matchEffect({
@@ -37,11 +37,19 @@ const run = (told: Portable) =>
       onFailure: ({ reason }) => Effect.sync(() => channel.post({ _tag: "failed", reason: plain(reason) }))
     }),
     Effect.provide(loggerTo((line) => channel.post({ _tag: "logged", line }))),
-    // Nothing else keeps the thread alive.
-    Effect.ensuring(Effect.sync(() => parentPort!.close()))
+    Effect.ensuring(Effect.sync(() => port.close()))
   )
+}
 
-// The first message says where to connect; it comes by no other way, because arguments and environments can be read.
-parentPort!.once("message", (told: Portable) => {
-  Effect.runFork(run(told))
+// A message says where to connect; it comes by no other way, because arguments and environments can be read.
+parentPort!.on("message", (message: Told<Portable>) => {
+  if (message === "end") {
+    // Nothing else keeps the thread alive.
+    parentPort!.close()
+    return
+  }
+  const { port, told } = message
+  const fiber = Effect.runFork(run(told, port))
+  // Nobody is at the other end any more.
+  port.once("close", () => fiber.interruptUnsafe())
 })
