@@ -26,7 +26,7 @@
  *   live: true,
  *   problems: [{ _tag: "ReaderStalled", stream: "ORDERS", consumer: "billing", pending: 7, quietMs: 12_000 }],
  *   connection: { state: "Connected", server: "127.0.0.1:4222", sinceMs: 60_000 },
- *   application: { blockedMs: 0 },
+ *   application: { lagMs: 0, blockedMs: 0 },
  *   readers: []
  * }) // => ["billing: 7 messages wait"]
  * ```
@@ -81,12 +81,15 @@ export interface Connection {
 }
 
 /**
- * The application's own thread. `blockedMs` is 0 unless its event loop has stood still for more than a second.
+ * The application's own thread.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Application {
+  /** For how long its event loop has not turned although it was due; up to some 50 ms is the look itself. */
+  readonly lagMs: number
+  /** The same, once that is more than a second; 0 otherwise. */
   readonly blockedMs: number
 }
 
@@ -104,6 +107,9 @@ export interface Reader {
   readonly pending: number | null
   readonly held: number
   readonly capacity: number
+  /** How many leases were renewed, and how many ran out, since the I/O thread started. */
+  readonly leasesRenewed: number
+  readonly leasesLost: number
   /** For how long nothing has come although there was something to come. */
   readonly quietMs: number
 }

@@ -316,7 +316,11 @@ export const stream = <P, A>(
 ): EffectStream.Stream<streaming.Delivery<A>, TransportError, Transport | AckPolicy> =>
   EffectStream.unwrap(
     Effect.gen(function*() {
-      const context = yield* prepare(topic, options, { retry: false, maxAttempts: 1, lanes: 1, enforcesBudget: false })
+      const context = yield* prepare(topic, options, {
+        ...retrying({ maxAttempts: 1 }),
+        lanes: 1,
+        enforcesBudget: false
+      })
       return EffectStream.fromPull(Effect.succeed(yield* streaming.make({ ...context, topic })))
     })
   )
@@ -373,9 +377,12 @@ export const settling = <A, B, E, R>(
 
 // internals
 
-const retrying = (options: { readonly retry?: unknown; readonly maxAttempts?: number }) => ({
+const retrying = (
+  options: { readonly retry?: unknown; readonly maxAttempts?: number; readonly onGiveUp?: unknown }
+) => ({
   retry: options.retry !== undefined,
-  maxAttempts: options.maxAttempts ?? 5
+  maxAttempts: options.maxAttempts ?? 5,
+  onGiveUp: options.onGiveUp !== undefined
 })
 
 /** What all readers do first: check what was asked for, and report to whoever is in control. */

@@ -133,6 +133,21 @@ export interface Flow {
   readonly ack: AckPolicy.Policy
   /** How long a handler may hold one delivery before its lease is no longer renewed, in milliseconds. */
   readonly timeBudgetMs: number
+  /** What happens to what a handler does not end with, where nobody can interrupt it. Without it: nothing. */
+  readonly overdue?: Overdue | undefined
+}
+
+/**
+ * A handler that blocks its own event loop can't be interrupted there. Where somebody else watches, the delivery that it
+ * works on goes back after so long; or, if it has been delivered so often, is terminated.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Overdue {
+  readonly afterMs: number
+  /** Infinity: never. */
+  readonly terminateFrom: number
 }
 
 /**
@@ -193,6 +208,11 @@ export interface Inlet {
    * to somebody else.
    */
   readonly holds: (delivery: Message.Delivery) => boolean
+  /**
+   * A handler begins on a delivery, or ends. For whoever can watch that from another thread (`Flow.overdue`); an inlet that
+   * lives in the handler's own thread has nobody.
+   */
+  readonly runs?: ((delivery: Message.Delivery, isRunning: boolean) => void) | undefined
   /**
    * Stops pulling. What was on its way still arrives; `take` gives what stands in the queue, and then ends
    * (`Cause.Done`). Closing the scope hands back what was not taken by then.

@@ -9,7 +9,7 @@ import * as NatsThread from "../../src/layers/NatsThread.ts"
 import { Transport } from "../../src/Transport.ts"
 import * as NatsServer from "../support/nats-server.ts"
 import { freePort } from "../support/nats/port.ts"
-import { createStream, durable, flow } from "../support/transport.ts"
+import { createStream, durable, flow, numbered, publish } from "../support/transport.ts"
 
 const ask = (port: number, path: string) =>
   Effect.promise(async () => {
@@ -42,14 +42,17 @@ describe("the health of a connection with a thread of its own", () => {
       const program = Effect.gen(function*() {
         const transport = yield* Transport
         yield* createStream("JOBS", ["jobs"])
-        yield* transport.open(durable("JOBS", "C"), flow())
+        const inlet = yield* transport.open(durable("JOBS", "C", { ackWait: "1 second" }), flow())
+        yield* publish(...numbered("jobs", 1, 1))
+        yield* inlet.take(1)
         yield* Effect.sleep(2_500)
         for (const path of ["/livez", "/readyz", "/health"]) {
           assert.strictEqual((yield* ask(port, path)).status, 200)
         }
         const report = reportOf(yield* ask(port, "/health"))
         assert.deepInclude(report.connection, { state: "Connected" })
-        assert.deepInclude(report.readers[0], { stream: "JOBS", consumer: "C", held: 0, capacity: 100 })
+        assert.deepInclude(report.readers[0], { stream: "JOBS", consumer: "C", held: 1, capacity: 100, leasesLost: 0 })
+        assert.isAbove(report.readers[0]!.leasesRenewed, 0)
         const metrics = yield* ask(port, "/metrics")
         assert.include(metrics.text, "sluice_connected 1\n")
         assert.match(metrics.text, /sluice_inlet_pulls_total\{[^}]*consumer="C"[^}]*\} [1-9]/)
@@ -81,10 +84,11 @@ describe("the health of a connection with a thread of its own", () => {
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_500)
         yield* Effect.promise(() => worker.terminate())
         const text = new TextDecoder().decode(new Uint8Array(seen).slice()).replace(/\0+$/u, "")
-        const { live, problems: [problem] } = reportOf({ text })
+        const { application, live, problems: [problem] } = reportOf({ text })
         assert.strictEqual(problem?._tag, "UserThreadBlocked")
         assert.isTrue(live)
         assert.isBelow((problem as { readonly blockedMs: number }).blockedMs, 2_000)
+        assert.isAtLeast(application.lagMs, 900)
       }).pipe(Effect.scoped, Effect.provide(NatsThread.layer({ servers: server.url, health: { port } })))
     }).pipe(Effect.scoped))
 

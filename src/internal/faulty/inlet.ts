@@ -109,6 +109,8 @@ class FaultyInlet implements Inlet {
 
   readonly holds = (delivery: Delivery): boolean => this.#options.inner.holds(delivery)
 
+  readonly runs = (delivery: Delivery, isRunning: boolean): void => this.#options.inner.runs?.(delivery, isRunning)
+
   get stop(): Effect.Effect<void> {
     return this.#options.inner.stop
   }

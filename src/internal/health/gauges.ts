@@ -7,6 +7,7 @@ export const gauges = ({ application, connection, readers, ready }: Report): str
   return [
     family("sluice_ready", [["", ready ? 1 : 0]]),
     family("sluice_connected", [["", connection.state === "Connected" ? 1 : 0]]),
+    family("sluice_thread_lag_seconds", [["", application.lagMs / 1_000]]),
     family("sluice_thread_blocked_seconds", [["", application.blockedMs / 1_000]]),
     family("sluice_reader_queue_held", readers.map((reader) => [of(reader), reader.held])),
     family("sluice_reader_queue_capacity", readers.map((reader) => [of(reader), reader.capacity])),

@@ -1,9 +1,11 @@
 /** Watches a transport and those who read over it, by what passes through. */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Problem, Reader, Report } from "../../Health.ts"
+import * as Metrics from "../../Metrics.ts"
 import type { ConnectionStatus, Flow, Inlet, Source, Transport } from "../../Transport.ts"
 import type { Vitals } from "./vitals.ts"
 
@@ -18,6 +20,7 @@ interface Watched {
   readonly source: Source
   readonly flow: Flow
   readonly inlet: Inlet
+  readonly leases: () => Pick<Reader, "leasesRenewed" | "leasesLost">
   pending: number | undefined
   /** Nothing more is delivered to anybody before something is answered. */
   isOthersTurn: boolean
@@ -46,20 +49,22 @@ export class Monitor {
     return {
       ...this.#transport,
       open: (source, flow) =>
-        Effect.tap(this.#transport.open(source, flow), (inlet) => {
+        Effect.gen({ self: this }, function*() {
           const watched: Watched = {
             source,
             flow,
-            inlet,
+            inlet: yield* this.#transport.open(source, flow),
+            leases: leasesOf(source, yield* Effect.context<never>()),
             pending: undefined,
             isOthersTurn: false,
             delivered: 0,
             movedAt: this.#now()
           }
-          return Effect.acquireRelease(
+          yield* Effect.acquireRelease(
             Effect.sync(() => this.#readers.add(watched)),
             () => Effect.sync(() => this.#readers.delete(watched))
           )
+          return watched.inlet
         })
     }
   }
@@ -81,7 +86,7 @@ export class Monitor {
 
   report(): Report {
     const now = this.#now()
-    const { blockedMs, isDead } = this.#vitals
+    const { blockedMs, isDead, lagMs } = this.#vitals
     const readers = [...this.#readers].map((reader) => describe(reader, now))
     const problems: Array<Problem> = []
     if (this.#status._tag !== "Connected") {
@@ -105,7 +110,7 @@ export class Monitor {
         server: this.#status._tag === "Connected" ? this.#status.server : null,
         sinceMs: now - this.#since
       },
-      application: { blockedMs },
+      application: { lagMs, blockedMs },
       readers
     }
   }
@@ -151,11 +156,22 @@ export class Monitor {
   }
 }
 
-const describe = ({ flow, inlet, movedAt, pending, source }: Watched, now: number): Reader => ({
+/** As they are counted where all metrics are. */
+const leasesOf = ({ stream, ...source }: Source, context: Context.Context<never>): Watched["leases"] => {
+  const consumer = source._tag === "durable" ? source.consumer : source._tag
+  const { leasesLost, leasesRenewed } = Metrics.inlet({ stream, consumer })
+  return () => ({
+    leasesRenewed: leasesRenewed.valueUnsafe(context).count,
+    leasesLost: leasesLost.valueUnsafe(context).count
+  })
+}
+
+const describe = ({ flow, inlet, leases, movedAt, pending, source }: Watched, now: number): Reader => ({
   stream: source.stream,
   consumer: source._tag === "durable" ? source.consumer : "",
   pending: pending ?? null,
   held: inlet.ledger().held,
   capacity: flow.queue.messages,
+  ...leases(),
   quietMs: pending === undefined || pending === 0 ? 0 : now - movedAt
 })

@@ -158,6 +158,7 @@ class Batcher<P, A, R> {
           yield* this.#outcomes.undecodable(item, item.value.failure)
         } else {
           item.phase = "running"
+          this.#session.inlet.runs?.(item.delivery, true)
           batch.push(item)
           entries.push({ value: item.value.success, message: item.delivery, attempt: item.attempt })
         }
@@ -167,6 +168,9 @@ class Batcher<P, A, R> {
       }
       const startedAt = this.#clock.currentTimeMillisUnsafe()
       const exit = yield* Effect.exit(this.#call(entries))
+      for (const { delivery } of batch) {
+        this.#session.inlet.runs?.(delivery, false)
+      }
       this.#session.tally.ran((this.#clock.currentTimeMillisUnsafe() - startedAt) / 1_000)
       yield* Exit.isSuccess(exit)
         ? this.#settle(batch, exit.value ?? undefined)

@@ -137,6 +137,7 @@ class Runner<P, A, R> {
     }
     item.phase = "running"
     item.startedAt = now
+    this.#session.inlet.runs?.(item.delivery, true)
     return Effect.matchCauseEffect(this.#call(item, item.value.success), {
       onFailure: (cause) => this.#failed(item, cause),
       onSuccess: () => {
@@ -190,6 +191,7 @@ class Runner<P, A, R> {
   }
 
   #observe(item: Item<A>): void {
+    this.#session.inlet.runs?.(item.delivery, false)
     this.#session.tally.ran((this.#clock.currentTimeMillisUnsafe() - item.startedAt) / 1_000)
   }
 }

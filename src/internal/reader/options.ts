@@ -71,7 +71,9 @@ export interface Options {
   readonly queue?: Queue.Settings
   /**
    * How long one message may take. Default 15 minutes. A handler is interrupted when its time is over, and that counts
-   * as a failure; a delivery settled by hand is lost to the broker then, which delivers it again.
+   * as a failure; a delivery settled by hand is lost to the broker then, which delivers it again. A handler that cannot be
+   * interrupted, because it blocks its event loop, loses its message a second later under `layers/NatsThread`: it is
+   * handed back, or terminated if that was the last attempt and there is no `onGiveUp`.
    */
   readonly timeBudget?: Duration.Input
   /**

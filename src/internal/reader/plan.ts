@@ -35,6 +35,8 @@ export interface Usage {
   /** A `retry` was given. */
   readonly retry: boolean
   readonly maxAttempts: number
+  /** Something has to be done before a message is terminated. */
+  readonly onGiveUp: boolean
   /** The reader interrupts handlers itself; then a lease is renewed for as long as it holds the delivery. */
   readonly enforcesBudget: boolean
 }
@@ -57,7 +59,14 @@ export const make = (
     name,
     labels: { stream: options.stream, consumer },
     source: sourceOf(pattern, options, policy),
-    flow: { queue, ack: policy, timeBudgetMs: usage.enforcesBudget ? Number.POSITIVE_INFINITY : timeBudgetMs },
+    flow: {
+      queue,
+      ack: policy,
+      timeBudgetMs: usage.enforcesBudget ? Number.POSITIVE_INFINITY : timeBudgetMs,
+      overdue: usage.enforcesBudget && isSettledSingly(options, policy)
+        ? { afterMs: timeBudgetMs, terminateFrom: usage.onGiveUp ? Number.POSITIVE_INFINITY : usage.maxAttempts }
+        : undefined
+    },
     onError: options.onError ?? "raise",
     timeBudgetMs,
     // A queue that displaces can only choose among what waits in it: nothing may wait in front of it.
@@ -71,6 +80,10 @@ export const make = (
 // internals
 
 const isRetryable = (policy: AckPolicy.Policy): boolean => policy._tag === "onProcess" || policy._tag === "confirmed"
+
+/** Under `upTo` a message that is settled before others covers them. */
+const isSettledSingly = (options: Options, policy: AckPolicy.Policy): boolean =>
+  policy._tag !== "upTo" && !isOrdered(options)
 
 const isOrdered = ({ consumer }: Options): boolean => typeof consumer !== "string" && consumer._tag === "ordered"
 

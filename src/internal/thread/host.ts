@@ -1,6 +1,7 @@
 /** The I/O thread's side of a transport: whatever comes through the channel is asked of the transport that lives here. */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -11,7 +12,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as AckPolicy from "../../AckPolicy.ts"
 import type { Outgoing } from "../../Message.ts"
-import type { TopologyAdmin, Transport } from "../../Transport.ts"
+import type { TopologyAdmin, Transport, Verdict } from "../../Transport.ts"
 import type { TransportError } from "../../TransportError.ts"
 import type { Vitals } from "../health/vitals.ts"
 import type { Channel, Reply, Request } from "./channel.ts"
@@ -146,9 +147,12 @@ class Host {
 
   /** Leases, ledgers, and whether the application is still there. */
   get look(): Effect.Effect<void> {
-    return Effect.suspend(() => {
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
       for (const inlet of this.#inlets.values()) {
-        inlet.look()
+        const over = inlet.look(now)
+        if (over.length > 0) {
+          this.#run(Effect.andThen(Effect.logWarning(overdue(over)), inlet.settleOver(over)))
+        }
       }
       return this.#watch?.look ?? Effect.void
     })
@@ -207,6 +211,7 @@ class Host {
       hasLeases: source._tag !== "ordered",
       numbersFrom,
       acksEarly: AckPolicy.acksOnEnqueue(flow.ack),
+      overdue: flow.overdue,
       shared: new Shared(memory),
       run: this.#run,
       deliver: (batch) => this.#channel.post({ _tag: "deliveries", inlet: number, batch }, [batch.bytes, batch.table]),
@@ -267,6 +272,14 @@ class Host {
 }
 
 // internals
+
+const overdue = (verdicts: ReadonlyArray<Verdict>): string => {
+  const { delivery: { consumer, stream, streamSequence }, settlement } = verdicts[0]!
+  const more = verdicts.length > 1 ? ` and ${verdicts.length - 1} more` : ""
+  const what = settlement._tag === "Term" ? "terminated" : "handed back"
+  return `a handler has taken longer than its time budget, and nobody could interrupt it: message ${streamSequence} of `
+    + `${stream}/${consumer}${more} ${what}`
+}
 
 /** An `Option` crosses as what it holds, or as `undefined`. */
 const portable = (value: unknown): unknown => Option.isOption(value) ? Option.getOrUndefined(value) : value

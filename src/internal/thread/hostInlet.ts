@@ -4,7 +4,8 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type { Delivery } from "../../Message.ts"
-import type { Inlet, Verdict } from "../../Transport.ts"
+import * as Settlement from "../../Settlement.ts"
+import type { Inlet, Overdue, Verdict } from "../../Transport.ts"
 import type { TransportError } from "../../TransportError.ts"
 import { eachVerdict, packDeliveries, type PackedDeliveries, type PackedVerdicts } from "./packing.ts"
 import { plain, type PlainReason } from "./plain.ts"
@@ -14,7 +15,15 @@ interface Kept {
   readonly number: number
   readonly place: number
   readonly delivery: Delivery
+  /** What was last seen of a handler on it, and when that changed. */
+  runs: number
+  since: number
+  /** It was settled here, because its handler took too long: the application has no say in it any more. */
+  isOver: boolean
 }
+
+/** The application interrupts a handler by itself, as soon as it can; so long it may take for that. */
+const INTERRUPT_WITHIN_MS = 1_000
 
 /** Acknowledged on enqueue: no verdict follows, and no lease can run out. */
 const UNKEPT = { number: 0, place: -1 }
@@ -30,6 +39,7 @@ export interface Options {
   readonly hasLeases: boolean
   readonly numbersFrom: number
   readonly acksEarly: (subject: string) => boolean
+  readonly overdue: Overdue | undefined
   readonly shared: Shared
   readonly run: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   readonly deliver: (batch: PackedDeliveries) => void
@@ -77,7 +87,7 @@ export class HostInlet {
       const kept = this.#kept.get(number)
       if (kept !== undefined) {
         this.#forget(kept)
-        if (settlement !== undefined) {
+        if (settlement !== undefined && !kept.isOver) {
           verdicts.push({ delivery: kept.delivery, settlement })
         }
       }
@@ -112,16 +122,34 @@ export class HostInlet {
     this.#options.shared.ledger = this.#living.inlet.ledger()
   }
 
-  /** Which leases have run out, where the application sees it. */
-  look(): void {
-    const { shared } = this.#options
+  /** Which leases have run out, where the application sees it. Gives what is settled because its handler takes too long. */
+  look(now: number): ReadonlyArray<Verdict> {
+    const { overdue, shared } = this.#options
     const { inlet } = this.#living
-    for (const { delivery, place } of this.#kept.values()) {
+    const over: Array<Verdict> = []
+    for (const kept of this.#kept.values()) {
+      const { delivery, place } = kept
+      const runs = shared.runs(place)
+      if (runs !== kept.runs) {
+        kept.runs = runs
+        kept.since = now
+      }
       if (!inlet.holds(delivery)) {
         shared.setLost(place, true)
+      } else if (overdue !== undefined && runs % 2 === 1 && now - kept.since >= overdue.afterMs + INTERRUPT_WITHIN_MS) {
+        kept.isOver = true
+        shared.setLost(place, true)
+        const isLast = delivery.deliveryCount >= overdue.terminateFrom
+        over.push({ delivery, settlement: isLast ? Settlement.term("TimeBudgetExceeded") : Settlement.nak() })
       }
     }
     this.report()
+    return over
+  }
+
+  /** Settles what the application will not. */
+  settleOver(verdicts: ReadonlyArray<Verdict>): Effect.Effect<void> {
+    return this.#living.inlet.settle(verdicts)
   }
 
   // internals
@@ -136,7 +164,14 @@ export class HostInlet {
       return UNKEPT
     }
     const place = this.#free.pop() ?? this.#places++
-    const kept = { number: ++this.#numbers, place, delivery }
+    const kept = {
+      number: ++this.#numbers,
+      place,
+      delivery,
+      runs: shared.runs(place),
+      since: Number.POSITIVE_INFINITY,
+      isOver: false
+    }
     shared.setLost(place, false)
     this.#kept.set(kept.number, kept)
     return kept

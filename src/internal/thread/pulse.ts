@@ -3,7 +3,7 @@
  * event loop stops it.
  */
 
-const BEAT_MS = 100
+export const BEAT_MS = 100
 /** So long without a beat, and the thread counts as blocked. */
 export const BLOCKED_AFTER_MS = 1_000
 

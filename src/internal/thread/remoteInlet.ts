@@ -170,6 +170,12 @@ export class RemoteInlet implements Inlet {
     return false
   }
 
+  readonly runs = (delivery: Delivery, isRunning: boolean): void => {
+    if (this.#isKept(delivery)) {
+      this.#shared?.setRuns(delivery.place, isRunning)
+    }
+  }
+
   get stop(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#stopping = true

@@ -5,7 +5,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Vitals } from "../health/vitals.ts"
-import { BLOCKED_AFTER_MS, Pulse } from "./pulse.ts"
+import { BEAT_MS, BLOCKED_AFTER_MS, Pulse } from "./pulse.ts"
 
 export interface Options {
   readonly pulse: SharedArrayBuffer
@@ -35,6 +35,7 @@ export class Watch {
       this.#silence = this.#pulse.silence(now)
       const isBlocked = this.#silence >= BLOCKED_AFTER_MS
       const { maxBlockedMs, vitals } = this.#options
+      vitals.lagMs = Math.max(0, this.#silence - BEAT_MS)
       vitals.blockedMs = isBlocked ? this.#silence : 0
       vitals.isDead = isBlocked && this.#silence >= maxBlockedMs
       return isBlocked
