@@ -16,10 +16,11 @@ import * as Remote from "../../src/internal/thread/remote.ts"
 import { Transport } from "../../src/Transport.ts"
 
 /** One end posts, the other hears it before anything else happens, but not at once. */
-const channels = (): readonly [Channel<Reply, Request>, Channel<Request, Reply>] => {
+const channels = (crossed: () => void): readonly [Channel<Reply, Request>, Channel<Request, Reply>] => {
   const heard = [new Set<(message: never) => void>(), new Set<(message: never) => void>()] as const
   const end = (own: 0 | 1): Channel<never, Request | Reply> => ({
     post: (message, transfer = []) => {
+      crossed()
       const crossing = structuredClone(message, { transfer: [...transfer] }) as never
       queueMicrotask(() => {
         for (const hear of heard[own === 0 ? 1 : 0]) {
@@ -47,12 +48,15 @@ const uncounted = (channel: Channel<Request, Reply>): Channel<Request, Reply> =>
   post: (reply, transfer) => reply._tag === "counted" ? undefined : channel.post(reply, transfer)
 })
 
-/** Ends with the scope; the transport stays. */
-export const behindPort = (transport: Transport["Service"]): Effect.Effect<Transport["Service"], never, Scope.Scope> =>
+/** Ends with the scope; the transport stays. Calls back for whatever crosses. */
+export const behindPort = (
+  transport: Transport["Service"],
+  crossed: () => void = () => {}
+): Effect.Effect<Transport["Service"], never, Scope.Scope> =>
   Effect.gen(function*() {
     const context = yield* Effect.context<never>()
     const spawn = (): Thread => {
-      const [app, host] = channels()
+      const [app, host] = channels(crossed)
       const served = Effect.andThen(
         Effect.scoped(serve(transport, uncounted(host), new Vitals())),
         Effect.sync(() => host.post({ _tag: "gone" }))
