@@ -4,20 +4,37 @@
 export const SIDES = ["raw", "inline", "thread"] as const
 export type Side = typeof SIDES[number]
 
-export const WORKLOADS = {
-  read: "chunks as they come, one ack for each message, nobody works on them",
-  handle: "an empty handler for each message, 64 lanes"
+export interface Kind {
+  readonly room: "read" | "publish"
+  readonly what: string
+  readonly messages: number
+  readonly inFlight: number
 }
+
+export const WORKLOADS = {
+  read: {
+    room: "read",
+    what: "chunks as they come, one ack for each message, nobody works on them",
+    messages: 100_000,
+    inFlight: 500
+  },
+  handle: { room: "read", what: "an empty handler for each message, 64 lanes", messages: 100_000, inFlight: 500 },
+  publish: { room: "publish", what: "batches at the seam, each message confirmed", messages: 50_000, inFlight: 256 },
+  publishAll: { room: "publish", what: "values through a topic, each confirmed", messages: 50_000, inFlight: 256 },
+  single: { room: "publish", what: "one value after the other, each confirmed", messages: 3_000, inFlight: 1 }
+} as const satisfies Record<string, Kind>
 export type Workload = keyof typeof WORKLOADS
 
 export interface Order {
   readonly workload: Workload
   readonly side: Side
   readonly url: string
-  /** The stream is filled with so many messages already. */
+  /** For reading, it is filled with so many messages already. */
   readonly stream: string
   readonly subject: string
   readonly messages: number
+  /** Bytes of each. */
+  readonly size: number
   /** How many messages may be unanswered at once. */
   readonly inFlight: number
 }

@@ -1,9 +1,10 @@
 /** One measurement, in a process of its own. */
-import type { Order } from "./order.ts"
+import { type Figures, type Order, WORKLOADS } from "./order.ts"
 
 const measure = async (order: Order): Promise<void> => {
-  const { read } = order.side === "raw" ? await import("./read/raw.ts") : await import("./read/ours.ts")
-  process.send!(await read(order), () => process.exit(0))
+  const module = `./${WORKLOADS[order.workload].room}/${order.side === "raw" ? "raw" : "ours"}.ts`
+  const { run } = await import(module) as { readonly run: (order: Order) => Promise<Figures> }
+  process.send!(await run(order), () => process.exit(0))
 }
 
 process.once("message", (order: Order) => void measure(order))

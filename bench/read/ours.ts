@@ -16,7 +16,7 @@ import { Transport } from "../../src/Transport.ts"
 import type { Figures, Order } from "../order.ts"
 import { Stopwatch } from "../stopwatch.ts"
 
-export const read = (order: Order): Promise<Figures> => {
+export const run = (order: Order): Promise<Figures> => {
   const layer = order.side === "thread" ? NatsThread.layer : Nats.layer
   const reading = order.workload === "read" ? chunks(order) : handle(order)
   return Effect.runPromise(Effect.provide(reading, Layer.merge(layer({ servers: order.url }), AckPolicy.onProcess)))

@@ -4,7 +4,7 @@ import { connect } from "@nats-io/transport-node"
 import type { Figures, Order } from "../order.ts"
 import { Stopwatch } from "../stopwatch.ts"
 
-export const read = async ({ inFlight, messages, stream, url }: Order): Promise<Figures> => {
+export const run = async ({ inFlight, messages, stream, url }: Order): Promise<Figures> => {
   const connection = await connect({ servers: url })
   const manager = await jetstreamManager(connection)
   await manager.consumers.add(stream, {

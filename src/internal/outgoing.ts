@@ -1,14 +1,15 @@
 /** What every layer does with a message before it goes out: checks it, and encodes its headers. */
+import { Buffer } from "node:buffer"
 import * as Headers from "../Headers.ts"
 import type { Outgoing } from "../Message.ts"
 import { Invalid, PayloadTooLarge, type Reason } from "../TransportError.ts"
 
-type Prepared = { readonly headerBytes: Uint8Array; readonly bytes: number } | { readonly reason: Reason }
+/** The header block is text where nobody has put anything into it. */
+type Prepared = { readonly header: string | Uint8Array; readonly bytes: number } | { readonly reason: Reason }
 
 const UNSAFE = /[\s\0*>]/
 const CONTROL = /[\r\n\0]/
 const SUBJECT_MAX = 255
-const encoder = new TextEncoder()
 
 /** Encodes the headers and checks what a server would close the whole connection for. */
 export const prepare = (message: Outgoing, maxPayload: number): Prepared => {
@@ -17,20 +18,20 @@ export const prepare = (message: Outgoing, maxPayload: number): Prepared => {
     const problem = "the subject or the message id has characters that must not go on the wire, or is too long"
     return { reason: new Invalid({ what: "publish", problem, hint: "Build subjects with Subject or Topic." }) }
   }
-  const headerBytes = encodeHeaders(message)
-  const bytes = headerBytes.length + message.payload.length
+  const header = encodeHeaders(message)
+  const bytes = (typeof header === "string" ? Buffer.byteLength(header) : header.length) + message.payload.length
   return bytes > maxPayload
     ? { reason: new PayloadTooLarge({ subject, bytes, limit: maxPayload }) }
-    : { headerBytes, bytes: bytes + subject.length }
+    : { header, bytes: bytes + subject.length }
 }
 
 // internals
 
 /** The message id and what is expected of the stream are among the headers. */
-const encodeHeaders = ({ expect, headers, id }: Outgoing): Uint8Array => {
+const encodeHeaders = ({ expect, headers, id }: Outgoing): string | Uint8Array => {
   if (headers.size === 0 && expect === undefined) {
     // By far the most common case, and the caller has checked the id.
-    return encoder.encode(`NATS/1.0\r\nNats-Msg-Id: ${id}\r\n\r\n`)
+    return `NATS/1.0\r\nNats-Msg-Id: ${id}\r\n\r\n`
   }
   let all = Headers.set(headers, "Nats-Msg-Id", id)
   if (expect?.stream !== undefined) {

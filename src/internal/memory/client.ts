@@ -122,13 +122,17 @@ export class Client implements Home {
       return { _tag: "NotSent", reason: cut }
     }
     const prepared = prepare(message, this.broker.maxPayload)
-    return "reason" in prepared
-      ? { _tag: "NotSent", reason: prepared.reason }
-      : this.broker.publish({ subject, headers: prepared.headerBytes, payload: payload.slice(), id, expect })
+    if ("reason" in prepared) {
+      return { _tag: "NotSent", reason: prepared.reason }
+    }
+    const headers = typeof prepared.header === "string" ? encoder.encode(prepared.header) : prepared.header
+    return this.broker.publish({ subject, headers, payload: payload.slice(), id, expect })
   }
 }
 
 // internals
+
+const encoder = new TextEncoder()
 
 const connected: ConnectionStatus = { _tag: "Connected", server: "memory" }
 

@@ -8,7 +8,9 @@
 import { Delivery } from "../../Message.ts"
 import * as Settlement from "../../Settlement.ts"
 import type { Answer } from "../remembered.ts"
-import { line, type Raw } from "./link.ts"
+import { line } from "./frames.ts"
+import type { Raw } from "./link.ts"
+import { keep } from "./slab.ts"
 
 export interface AckAddress {
   readonly stream: string
@@ -21,6 +23,7 @@ export interface AckAddress {
   readonly pending: number
 }
 
+const EMPTY = new Uint8Array(0)
 const PREFIX = "$JS.ACK."
 /** Dots behind the prefix. */
 const V1_DOTS = 6
@@ -58,11 +61,12 @@ export const parse = (reply: string): AckAddress | undefined => {
 }
 
 /** Field by field: there is one for each message, and a spread would cost more than all the rest. */
-export const deliveryOf = (raw: Raw, address: AckAddress): Delivery =>
-  new Delivery({
+export const deliveryOf = (raw: Raw, address: AckAddress): Delivery => {
+  const bytes = keep(raw.bytes)
+  return new Delivery({
     subject: raw.subject,
-    payload: raw.payload,
-    headerBytes: raw.headerBytes,
+    payload: raw.headerLength === 0 ? bytes : bytes.subarray(raw.headerLength),
+    headerBytes: raw.headerLength === 0 ? EMPTY : bytes.subarray(0, raw.headerLength),
     stream: address.stream,
     consumer: address.consumer,
     streamSequence: address.streamSequence,
@@ -72,6 +76,7 @@ export const deliveryOf = (raw: Raw, address: AckAddress): Delivery =>
     pending: address.pending,
     overheadBytes: raw.reply.length
   })
+}
 
 /** The verdicts in the order of their entries. The last one asks for an answer there. */
 export const lines = (entries: ReadonlyArray<Answer>, termReason: boolean, confirmTo: string): string => {

@@ -8,7 +8,7 @@ import { because, Rejected, type TransportError, Unsupported } from "../../Trans
 import { checkPurge } from "../purge.ts"
 import * as Codes from "./codes.ts"
 import * as Consumers from "./consumers.ts"
-import type { Raw } from "./link.ts"
+import { payloadOf, type Raw } from "./link.ts"
 import * as Mapping from "./mapping.ts"
 import * as Names from "./names.ts"
 import type { Requests } from "./requests.ts"
@@ -24,7 +24,6 @@ type Call = (
 export interface Api extends TopologyAdmin, Consumers.ConsumerCalls {}
 
 const ATTEMPT_MS = 2_000
-const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
 /** One budget for an operation: leader elections and short outages pass unseen, everything else is told within 5 s. */
@@ -120,8 +119,7 @@ const lacks = (
   return endless && !unlimitedBackoff ? unsupported("a backoff list without a higher limit of deliveries") : undefined
 }
 
-const encode = (body: Json | undefined): Uint8Array =>
-  body === undefined ? new Uint8Array(0) : encoder.encode(JSON.stringify(body))
+const encode = (body: Json | undefined): string => body === undefined ? "" : JSON.stringify(body)
 
 const decode = (
   raw: Raw,
@@ -131,7 +129,7 @@ const decode = (
   Effect.suspend(() => {
     let answer: Json
     try {
-      answer = JSON.parse(decoder.decode(raw.payload)) as Json
+      answer = JSON.parse(decoder.decode(payloadOf(raw))) as Json
     } catch {
       const detail = "the answer is not JSON"
       return Effect.fail(because(new Rejected({ operation, code: 0, detail, transient: true })))

@@ -22,7 +22,8 @@ import * as Acks from "./acks.ts"
 import type { Api } from "./api.ts"
 import * as Asking from "./asking.ts"
 import * as Consumers from "./consumers.ts"
-import { line, type Link, type Raw, type Subscribed } from "./link.ts"
+import { line } from "./frames.ts"
+import type { Link, Raw, Subscribed } from "./link.ts"
 import type { ConsumerState } from "./mapping.ts"
 import { Pulls } from "./pulls.ts"
 import * as Statuses from "./statuses.ts"
@@ -39,7 +40,6 @@ const CHECK_MS = 500
 const STOP_WITHIN_MS = 1_000
 /** What a message weighs beyond its payload and headers: subject, ack address, protocol. */
 const PULL_OVERHEAD_BYTES = 64 * 1024
-const encoder = new TextEncoder()
 
 export const open = (
   options: Options,
@@ -172,7 +172,7 @@ class Reading implements Port, Tenant {
     }
     const { body, id } = this.#pulls.ask(messages, bytes, this.#state, now)
     const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.#source.stream}.${this.consumer}`
-    this.#link.publish(subject, encoder.encode(body), `${this.#options.inbox}.p${this.#generation}.${id}`)
+    this.#link.write(line(subject, body, `${this.#options.inbox}.p${this.#generation}.${id}`))
   }
 
   /** Writes the verdicts; the answer to the last one confirms all, because the server takes them in order. */

@@ -18,19 +18,20 @@ import {
 import { Buffer } from "node:buffer"
 import * as TransportError from "../../TransportError.ts"
 
-/** A message in the words of the protocol. Nothing is checked: the addresses are the server's or ours. */
-export const line = (subject: string, text: string, reply?: string): string =>
-  reply === undefined
-    ? `PUB ${subject} ${Buffer.byteLength(text)}\r\n${text}\r\n`
-    : `PUB ${subject} ${reply} ${Buffer.byteLength(text)}\r\n${text}\r\n`
-
-/** A message as it came from the socket. */
+/** A message as it came from the socket. Its bytes are a part of the socket's: whoever keeps them copies them. */
 export interface Raw {
   readonly subject: string
   readonly reply: string
-  readonly headerBytes: Uint8Array
-  readonly payload: Uint8Array
+  /** Header block and payload, behind one another. */
+  readonly bytes: Uint8Array
+  readonly headerLength: number
 }
+
+export const headersOf = ({ bytes, headerLength }: Raw): Uint8Array =>
+  headerLength === 0 ? EMPTY : bytes.subarray(0, headerLength)
+
+export const payloadOf = ({ bytes, headerLength }: Raw): Uint8Array =>
+  headerLength === 0 ? bytes : bytes.subarray(headerLength)
 
 export interface Subscribed {
   /** Ends the subscription; what the server had sent before it knew has been handed over when the promise resolves. */
@@ -93,32 +94,16 @@ export class Link {
     return this.#over
   }
 
-  /** Writes one message; all that is written in one turn goes out together. Never throws: a lost link loses it. */
-  publish(subject: string, payload: Uint8Array, reply?: string, headerBytes?: Uint8Array): void {
-    if (this.#over) {
-      return
-    }
-    try {
-      this.#connection.publish(subject, payload, {
-        ...(reply === undefined ? undefined : { reply }),
-        // The client asks its headers for nothing but their bytes.
-        ...(headerBytes === undefined ? undefined : { headers: { encode: () => headerBytes } as never })
-      })
-    } catch (error) {
-      if (error instanceof errors.ClosedConnectionError || error instanceof errors.DrainingConnectionError) {
-        return
-      }
-      this.#events.defect(error)
-    }
-  }
-
-  /** Writes lines in one piece, with all else that is written in this turn. Never throws: a lost link loses them. */
-  write(lines: string): void {
+  /**
+   * Writes messages in the words of the protocol (`frames.ts`) in one piece, with all else that is written in this turn.
+   * Never throws: a lost link loses them.
+   */
+  write(frames: string | Uint8Array): void {
     if (this.#over || this.#connection.isClosed()) {
       return
     }
     const { protocol } = this.#connection as unknown as { protocol: { sendCommand: (bytes: Uint8Array) => void } }
-    protocol.sendCommand(Buffer.from(lines))
+    protocol.sendCommand(typeof frames === "string" ? Buffer.from(frames) : frames)
   }
 
   /** Calls back for each message, in the client's read loop: the callback must be short and must not wait. */
@@ -199,38 +184,12 @@ export class Link {
 
 const rawOf = (message: Msg): Raw => {
   const internals = message as unknown as { _msg: { hdr: number }; _rdata: Uint8Array | undefined }
-  const headerLength = Math.max(0, internals._msg.hdr)
-  const own = ownOf(internals._rdata ?? EMPTY)
   return {
     subject: message.subject,
     reply: message.reply ?? "",
-    headerBytes: headerLength === 0 ? EMPTY : own.subarray(0, headerLength),
-    payload: headerLength === 0 ? own : own.subarray(headerLength)
+    bytes: internals._rdata ?? EMPTY,
+    headerLength: Math.max(0, internals._msg.hdr)
   }
-}
-
-/** Small messages share such a piece of memory: one for each would cost more than what it holds. */
-const SLAB_BYTES = 8 * 1024
-let slab = new Uint8Array(SLAB_BYTES)
-let used = 0
-
-/** A small message must not keep the whole chunk of the socket alive that it came in. */
-const ownOf = (data: Uint8Array): Uint8Array => {
-  const { length } = data
-  if (length * 2 >= data.buffer.byteLength) {
-    return new Uint8Array(data.buffer, data.byteOffset, length)
-  }
-  if (length * 4 > SLAB_BYTES) {
-    return new Uint8Array(data)
-  }
-  if (used + length > SLAB_BYTES) {
-    slab = new Uint8Array(SLAB_BYTES)
-    used = 0
-  }
-  slab.set(data, used)
-  const own = new Uint8Array(slab.buffer, used, length)
-  used += length
-  return own
 }
 
 const isAuth = (error: unknown): boolean =>

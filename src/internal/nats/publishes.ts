@@ -8,19 +8,11 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Outgoing } from "../../Message.ts"
 import type { Receipt } from "../../Transport.ts"
-import {
-  Closed,
-  Disconnected,
-  Invalid,
-  NoResponders,
-  PermissionDenied,
-  type Reason,
-  TimedOut
-} from "../../TransportError.ts"
+import { Closed, Disconnected, PermissionDenied, type Reason, TimedOut } from "../../TransportError.ts"
 import { prepare } from "../outgoing.ts"
-import * as Codes from "./codes.ts"
+import { Frames } from "./frames.ts"
 import type { Raw } from "./link.ts"
-import { NO_RESPONDERS, statusOf } from "./requests.ts"
+import { Receipts } from "./receipts.ts"
 import type { Supervisor, Tenant } from "./supervisor.ts"
 
 export interface Window {
@@ -50,13 +42,13 @@ interface Pending {
 
 const SWEEP_MS = 100
 const CLOSE_WITHIN_MS = 1_000
-const decoder = new TextDecoder()
 
 export class Publishes implements Tenant {
   readonly #supervisor: Supervisor
   readonly #inbox: string
   readonly #window: Window
   readonly #clock: Clock.Clock
+  readonly #receipts = new Receipts()
   /** In the order of sending, so that the oldest is the first to time out. */
   readonly #pending = new Map<string, Pending>()
   readonly #unsent = new Set<Batch>()
@@ -157,6 +149,14 @@ export class Publishes implements Tenant {
 
   /** Sends what waits, first come first served, as far as the window allows. */
   #pump(): void {
+    const frames = new Frames()
+    this.#fill(frames)
+    if (!frames.isEmpty) {
+      this.#supervisor.link.write(frames.bytes)
+    }
+  }
+
+  #fill(frames: Frames): void {
     for (const batch of this.#unsent) {
       while (batch.next < batch.messages.length) {
         if (!this.#supervisor.isUp || this.#pending.size >= this.#window.messages) {
@@ -178,7 +178,7 @@ export class Publishes implements Tenant {
         const token = `${this.#inbox}.${(++this.#last).toString(36)}`
         this.#pending.set(token, { batch, index, bytes: prepared.bytes, sentAt: this.#now() })
         this.#bytes += prepared.bytes
-        this.#supervisor.link.publish(message.subject, message.payload, token, prepared.headerBytes)
+        frames.add(message.subject, token, prepared.header, message.payload)
       }
       this.#unsent.delete(batch)
     }
@@ -188,7 +188,7 @@ export class Publishes implements Tenant {
     const pending = this.#pending.get(raw.subject)
     if (pending !== undefined) {
       const message = pending.batch.messages[pending.index] as Outgoing
-      this.#end(raw.subject, pending, receiptOf(raw, message))
+      this.#end(raw.subject, pending, this.#receipts.read(raw, message))
       this.#pump()
     }
   }
@@ -237,32 +237,4 @@ export class Publishes implements Tenant {
       }
     }
   }
-}
-
-// internals
-
-/** Reads a publish ack: `{"stream","seq","duplicate"}` or `{"error":{…}}`. */
-const receiptOf = (raw: Raw, { subject }: Outgoing): Receipt => {
-  if (statusOf(raw) === NO_RESPONDERS) {
-    return { _tag: "NotSent", reason: new NoResponders({ subject }) }
-  }
-  try {
-    const ack = JSON.parse(decoder.decode(raw.payload)) as {
-      readonly stream?: string
-      readonly seq?: number
-      readonly duplicate?: boolean
-      readonly error?: unknown
-    }
-    if (Codes.isApiError(ack.error)) {
-      return { _tag: "NotSent", reason: Codes.toReason(ack.error, "publish", { subject }) }
-    }
-    if (typeof ack.stream === "string" && typeof ack.seq === "number") {
-      return { _tag: "Confirmed", stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate === true }
-    }
-  } catch {
-    // Not a publish ack: something else listens on this subject and answered.
-  }
-  const problem = `publish to "${subject}": the answer is not a stream's`
-  const hint = "A service answers on this subject, and no stream stores it."
-  return { _tag: "Ambiguous", reason: new Invalid({ what: "publish", problem, hint }) }
 }

@@ -6,24 +6,37 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { Buffer } from "node:buffer"
 import * as Headers from "../../Headers.ts"
 import {
   because,
   Disconnected,
+  invalid,
   NoResponders,
   PermissionDenied,
   type Reason,
   TimedOut,
   type TransportError
 } from "../../TransportError.ts"
-import type { Raw } from "./link.ts"
+import { line } from "./frames.ts"
+import { headersOf, type Raw } from "./link.ts"
 import type { Supervisor, Tenant } from "./supervisor.ts"
 
 export const NO_RESPONDERS = 503
 
 /** The code of a status message, or 0 for a message with a content. */
 export const statusOf = (raw: Raw): number =>
-  raw.headerBytes.length === 0 ? 0 : Headers.decodeStatus(raw.headerBytes)?.code ?? 0
+  raw.headerLength === 0 ? 0 : Headers.decodeStatus(headersOf(raw))?.code ?? 0
+
+const UNSAFE = /[\s\0]/
+
+/** A server would close the whole connection for it. */
+const problemOf = (subject: string, payload: string, maxPayload: number): string | undefined =>
+  UNSAFE.test(subject)
+    ? "its subject has characters that must not go on the wire"
+    : Buffer.byteLength(payload) > maxPayload
+    ? `it has more than the ${maxPayload} bytes that the server takes`
+    : undefined
 
 interface Waiting {
   readonly subject: string
@@ -73,7 +86,7 @@ export class Requests implements Tenant {
   }
 
   /** Sends a request and waits for its answer. */
-  request(subject: string, payload: Uint8Array, timeoutMs: number): Effect.Effect<Raw, TransportError> {
+  request(subject: string, payload: string, timeoutMs: number): Effect.Effect<Raw, TransportError> {
     const answer = Effect.callback<Raw, TransportError>((resume) => {
       if (this.#deaf !== undefined) {
         resume(Effect.fail(because(this.#deaf)))
@@ -83,9 +96,14 @@ export class Requests implements Tenant {
         resume(Effect.fail(because(new Disconnected({ detail: "the connection is being re-established" }))))
         return
       }
+      const problem = problemOf(subject, payload, this.#supervisor.link.maxPayload)
+      if (problem !== undefined) {
+        resume(Effect.fail(invalid("request", problem, "Look at the names and the filters in it.")))
+        return
+      }
       const reply = `${this.#inbox}.${(++this.#last).toString(36)}`
       this.#waiting.set(reply, { subject, resume })
-      this.#supervisor.link.publish(subject, payload, reply)
+      this.#supervisor.link.write(line(subject, payload, reply))
       return Effect.sync(() => {
         this.#waiting.delete(reply)
       })

@@ -1,6 +1,6 @@
 /** What a server says about a pull, in the headers of a message without a body. */
 import * as Headers from "../../Headers.ts"
-import type { Raw } from "./link.ts"
+import { headersOf, type Raw } from "./link.ts"
 import type { Owed } from "./pulls.ts"
 
 export const HEARTBEAT = 100
@@ -17,7 +17,7 @@ export interface Status {
 }
 
 export const parse = (raw: Raw): Status | undefined => {
-  const status = Headers.decodeStatus(raw.headerBytes)
+  const status = Headers.decodeStatus(headersOf(raw))
   return status === undefined ? undefined : {
     code: status.code,
     id: idOf(raw),

@@ -1,0 +1,72 @@
+/** The same with ours: batches at the seam, or values through a topic. */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Headers from "../../src/Headers.ts"
+import * as Nats from "../../src/layers/Nats.ts"
+import * as NatsThread from "../../src/layers/NatsThread.ts"
+import type { Outgoing } from "../../src/Message.ts"
+import * as Publisher from "../../src/Publisher.ts"
+import * as Topic from "../../src/Topic.ts"
+import { Transport } from "../../src/Transport.ts"
+import type { Figures, Order } from "../order.ts"
+import { Stopwatch } from "../stopwatch.ts"
+
+/** As many batches are under way at once. */
+const BATCHES = 4
+
+export const run = (order: Order): Promise<Figures> => {
+  const layer = order.side === "thread" ? NatsThread.layer : Nats.layer
+  const publishing = order.workload === "publish" ? Effect.orDie(batches(order)) : Effect.orDie(values(order))
+  return Effect.runPromise(Effect.provide(publishing, layer({ servers: order.url })))
+}
+
+// internals
+
+const measured = <E, R>({ messages }: Order, publishing: Effect.Effect<unknown, E, R>) =>
+  Effect.suspend(() => {
+    const watch = new Stopwatch()
+    watch.start()
+    return Effect.map(publishing, () => watch.figures(messages))
+  })
+
+const batches = (order: Order) => {
+  const size = Math.max(1, Math.floor(order.inFlight / BATCHES))
+  const payload = new Uint8Array(order.size)
+  let next = 0
+  const one = (): Outgoing => ({
+    subject: order.subject,
+    payload,
+    headers: Headers.empty,
+    id: `ours-${process.pid}-${++next}`
+  })
+  const publisher = (transport: Transport["Service"]) =>
+    Effect.gen(function*() {
+      while (next < order.messages) {
+        const batch = Array.from({ length: Math.min(size, order.messages - next) }, one)
+        const receipts = yield* transport.publish(batch as unknown as NonEmptyReadonlyArray<Outgoing>)
+        if (!receipts.every(({ _tag }) => _tag === "Confirmed")) {
+          return yield* Effect.die(new Error("a message was not confirmed"))
+        }
+      }
+    })
+  return Effect.flatMap(Transport, (transport) =>
+    measured(
+      order,
+      Effect.all(Array.from({ length: BATCHES }, () => publisher(transport)), { concurrency: "unbounded" })
+    ))
+}
+
+const values = (order: Order) => {
+  const topic = Topic.make(order.subject, { schema: Schema.Uint8Array, codec: Topic.bytes })
+  const value = new Uint8Array(order.size)
+  const items = function*() {
+    for (let i = 0; i < order.messages; i++) {
+      yield { value }
+    }
+  }
+  return measured(
+    order,
+    Publisher.publishAll(topic, items(), { chunk: order.workload === "single" ? 1 : order.inFlight })
+  )
+}

@@ -1,0 +1,24 @@
+/** `js.publish`, with so many under way at once; or one after the other. */
+import { jetstream } from "@nats-io/jetstream"
+import { connect } from "@nats-io/transport-node"
+import type { Figures, Order } from "../order.ts"
+import { Stopwatch } from "../stopwatch.ts"
+
+export const run = async ({ inFlight, messages, size, subject, url, workload }: Order): Promise<Figures> => {
+  const connection = await connect({ servers: url })
+  const client = jetstream(connection)
+  const payload = new Uint8Array(size)
+  let next = 0
+  const publisher = async (): Promise<void> => {
+    while (next < messages) {
+      next++
+      await client.publish(subject, payload, { msgID: `raw-${process.pid}-${next}` })
+    }
+  }
+  const watch = new Stopwatch()
+  watch.start()
+  await Promise.all(Array.from({ length: workload === "single" ? 1 : inFlight }, publisher))
+  const figures = watch.figures(messages)
+  await connection.close()
+  return figures
+}
