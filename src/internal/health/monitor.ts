@@ -5,6 +5,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Problem, Reader, Report } from "../../Health.ts"
 import type { ConnectionStatus, Flow, Inlet, Source, Transport } from "../../Transport.ts"
+import { Letters } from "./letters.ts"
 import type { Vitals } from "./vitals.ts"
 
 /** Messages are there, and so long none has come: the reader is stalled. Longer than any pull waits. */
@@ -31,6 +32,7 @@ export class Monitor {
   readonly #vitals: Vitals
   readonly #now: () => number
   readonly #readers = new Set<Watched>()
+  readonly #letters: Letters
   #status: ConnectionStatus = { _tag: "Connecting", attempt: 0, reason: Option.none() }
   #since: number
 
@@ -39,12 +41,14 @@ export class Monitor {
     this.#vitals = vitals
     this.#now = now
     this.#since = now()
+    this.#letters = new Letters(now)
   }
 
   /** The same transport; whoever reads over it is watched. */
   get transport(): Transport["Service"] {
     return {
       ...this.#transport,
+      publish: this.#letters.watch(this.#transport.publish),
       open: (source, flow) =>
         Effect.tap(this.#transport.open(source, flow), (inlet) => {
           const watched: Watched = {
@@ -96,6 +100,7 @@ export class Monitor {
         problems.push({ _tag: "ReaderStalled", stream, consumer, pending, quietMs })
       }
     }
+    problems.push(...this.#letters.problems)
     return {
       ready: problems.length === 0,
       live: !problems.some(({ _tag }) => _tag === "Closed" || _tag === "UserThreadDead"),

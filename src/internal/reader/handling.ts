@@ -8,7 +8,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
-import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Lanes from "../../Lanes.ts"
 import type { Delivery } from "../../Message.ts"
@@ -16,8 +15,8 @@ import * as Settlement from "../../Settlement.ts"
 import type * as Topic from "../../Topic.ts"
 import type { Transport } from "../../Transport.ts"
 import type { TransportError } from "../../TransportError.ts"
-import { type RetryOptions, TimeBudgetExceeded } from "./options.ts"
-import { Item, Outcomes, toItem } from "./outcome.ts"
+import { TimeBudgetExceeded } from "./options.ts"
+import { Item, Outcomes, type Retrying, toItem } from "./outcome.ts"
 import type { Plan } from "./plan.ts"
 import { open, type Session } from "./session.ts"
 import type { Tally } from "./tally.ts"
@@ -28,7 +27,9 @@ export interface Work<P, A, R> {
   readonly tally: Tally
   readonly draining: Effect.Effect<void>
   readonly lanes: number
-  readonly retrying: RetryOptions<R> & { readonly retry?: Schedule.Schedule<unknown, never> | undefined }
+  readonly retrying: Retrying<R>
+  /** What a handler sees of a delivery, where that is not the delivery itself. */
+  readonly messageOf?: (delivery: Delivery) => Delivery
   readonly handler: (value: A, message: Delivery, attempt: number) => Effect.Effect<unknown, unknown, R>
 }
 
@@ -44,10 +45,11 @@ export const run = <P, A, R>(work: Work<P, A, R>): Effect.Effect<void, Transport
       key: (item) => item.key,
       run: (item, now) => runner.run(item, now),
       handBack: (items, begun) => outcomes.handBack(items, begun),
+      overflow: (item, millis) => outcomes.returned(item, millis),
       budget: { millis: work.plan.timeBudgetMs, exceeded: (item) => runner.exceeded(item) }
     })
     yield* drainWhenAsked(work, session, outcomes, lanes)
-    const ended = yield* Effect.exit(feed(work.topic, session, outcomes, lanes))
+    const ended = yield* Effect.exit(feed(work, session, outcomes, lanes))
     if (Exit.isFailure(ended)) {
       if (work.plan.onError === "raise" || !Cause.hasFails(ended.cause)) {
         return yield* ended
@@ -62,7 +64,7 @@ export const run = <P, A, R>(work: Work<P, A, R>): Effect.Effect<void, Transport
 
 /** Takes what there is room for and deals it out, until there is nothing more to take. */
 const feed = <P, A, R>(
-  topic: Topic.Topic<P, A>,
+  { messageOf, topic }: Work<P, A, R>,
   session: Session,
   outcomes: Outcomes<R>,
   lanes: Lanes.Lanes<Item<A>>
@@ -74,7 +76,7 @@ const feed = <P, A, R>(
       const items: Array<Item<A>> = []
       const late: Array<Item<A>> = []
       for (const delivery of chunk) {
-        const item = toItem(topic, delivery)
+        const item = toItem(topic, delivery, messageOf?.(delivery))
         ;(session.isBarred(item) ? late : items).push(item)
       }
       lanes.offerUnsafe(items)
@@ -135,6 +137,10 @@ class Runner<P, A, R> {
     if (Result.isFailure(item.value)) {
       return Effect.andThen(this.#outcomes.undecodable(item, item.value.failure), next)
     }
+    const doom = this.#outcomes.doomed(item)
+    if (doom !== undefined) {
+      return Effect.andThen(this.#outcomes.giveUp(item, doom), next)
+    }
     item.phase = "running"
     item.startedAt = now
     return Effect.matchCauseEffect(this.#call(item, item.value.success), {
@@ -162,7 +168,7 @@ class Runner<P, A, R> {
 
   #call(item: Item<A>, value: A): Effect.Effect<unknown, unknown, R> {
     try {
-      return this.#work.handler(value, item.delivery, item.attempt)
+      return this.#work.handler(value, item.message, item.attempt)
     } catch (defect) {
       return Effect.die(defect)
     }
@@ -180,12 +186,15 @@ class Runner<P, A, R> {
         this.#session.bar(item)
         return Effect.andThen(this.#outcomes.settle(item, Settlement.nak()), next)
       }
-      if (item.key === undefined || delay > this.#work.plan.timeBudgetMs) {
+      const { whenKeyFails = "block" } = this.#work.retrying
+      if (item.key === undefined || whenKeyFails === "skip" || delay > this.#work.plan.timeBudgetMs) {
         return Effect.andThen(this.#outcomes.settle(item, Settlement.nak(delay)), next)
       }
       item.retries++
       item.phase = "parked"
-      return Effect.succeed(Lanes.park(delay))
+      return Effect.succeed(
+        whenKeyFails === "block" ? Lanes.park(delay) : Lanes.park(delay, { room: whenKeyFails.park })
+      )
     })
   }
 

@@ -23,6 +23,8 @@ const modules: Partial<Record<Zone, ReadonlyArray<string>>> = {
     "Headers",
     "Message",
     "Settlement",
+    "Outcome",
+    "Provenance",
     "Topic",
     "Codec",
     "Topology",
@@ -81,7 +83,7 @@ export const zoneOf = (path: string): Zone | undefined => {
 /** Only these may know a broker's client library. */
 export const knowsVendors = (path: string): boolean => ["layers", "internal"].includes(zoneOf(path) ?? "")
 
-const unstableUsers = ["Inbox", "Outbox", "Rpc", "Health"].map((name) => `src/${name}.ts`)
+const unstableUsers = ["Inbox", "Outbox", "Rpc", "Health", "internal/reader/guards"].map((name) => `src/${name}.ts`)
 
 /** Only these may use modules of Effect that can change in a minor release. */
 export const mayUseUnstable = (path: string): boolean =>
