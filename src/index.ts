@@ -9,6 +9,7 @@
  */
 export * as AckPolicy from "./AckPolicy.ts"
 export * as Codec from "./Codec.ts"
+export * as DeadLetter from "./DeadLetter.ts"
 export * as Headers from "./Headers.ts"
 export * as Health from "./Health.ts"
 export * as Lanes from "./Lanes.ts"

@@ -15,7 +15,7 @@ export const STREAM = "DLQ"
 export const events = { replay: "replay", replayed: "replayed", dropped: "dropped" } as const
 
 /** Which letter an event is about, and who did why what. */
-export const eventHeaders = { letter: "Sluice-Letter", reason: "Sluice-Event-Reason" } as const
+export const eventHeaders = { letter: "Sluice-Dead-Letter", why: "Sluice-Dead-Why" } as const
 
 /** `dlq` for `DLQ`: what the subjects of a stream of letters begin with, unless somebody says otherwise. */
 export const prefixOf = ({ prefix, stream = STREAM }: { readonly stream?: string; readonly prefix?: string }): string =>

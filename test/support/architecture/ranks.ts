@@ -75,6 +75,7 @@ export const zoneOf = (path: string): Zone | undefined => {
   if (root !== "src" || first === undefined) return undefined
   // The private half of the two ends: closed to users as all of internal, but of the rank that it serves.
   if (first === "internal" && (rest[0] === "reader" || rest[0] === "publisher")) return "ends"
+  if (first === "internal" && rest[0] === "deadletter") return "patterns"
   if (rest.length > 0) return folders[first]
   const name = first.replace(/\.ts$/, "")
   return (Object.keys(modules) as Array<Zone>).find((zone) => modules[zone]?.includes(name))
