@@ -38,8 +38,6 @@ export type Letter = scanning.Letter
 export interface Query {
   /** The stream of dead letters. Default `DLQ`. */
   readonly dlq?: string
-  /** What its subjects begin with. Default: its name in lower case. */
-  readonly prefix?: string
   /** `STREAM/consumer`: whose letters. */
   readonly handler?: string
   /** The tag of the error. */
@@ -268,7 +266,7 @@ export const replay = (options: ReplayOptions = {}): Effect.Effect<Replayed, Tra
       return { matched: letters.length, replayed: 0, duplicates: 0, unavailable: [] }
     }
     const done = yield* replaying.replay(letters, {
-      ...placeOf(options),
+      stream: options.dlq ?? Letters.STREAM,
       publish,
       rate,
       onProgress: (count) => onProgress?.(count, letters.length)
@@ -286,13 +284,13 @@ export const drop = (
   options: Omit<Query, "state"> & { readonly why: string }
 ): Effect.Effect<{ readonly dropped: number }, TransportError, Transport> =>
   Effect.gen(function*() {
-    const place = placeOf(options)
+    const stream = options.dlq ?? Letters.STREAM
     const letters = yield* list({ ...options, state: "any" })
     const open = letters.filter(({ state }) => state === "open")
     for (let from = 0; from < open.length; from += 500) {
       const chunk = open.slice(from, from + 500)
       yield* replaying.publishAll(
-        chunk.map((letter) => replaying.event(letter, Letters.events.dropped, place, options.why))
+        chunk.map((letter) => replaying.event(letter, Letters.events.dropped, stream, options.why))
       )
     }
     // Also what an earlier call had said, and not removed any more.
@@ -301,8 +299,7 @@ export const drop = (
     yield* Effect.forEach(rest, ({ id }) =>
       Option.match(topology, {
         onNone: () => Effect.void,
-        onSome: (admin) =>
-          Effect.catchReason(admin.deleteMessage(place.stream, id), "TransportError", "Rejected", ignore)
+        onSome: (admin) => Effect.catchReason(admin.deleteMessage(stream, id), "TransportError", "Rejected", ignore)
       }), { concurrency: 32, discard: true })
     return { dropped: open.length }
   })
@@ -311,11 +308,6 @@ export const drop = (
 
 /** It is gone already. */
 const ignore = () => Effect.void
-
-const placeOf = ({ dlq = Letters.STREAM, prefix }: Pick<Query, "dlq" | "prefix">) => ({
-  stream: dlq,
-  prefix: Letters.prefixOf({ stream: dlq, ...(prefix === undefined ? {} : { prefix }) })
-})
 
 const handlerOf = ({ consumer, stream }: Provenance.Provenance): string => `${stream}/${consumer}`
 

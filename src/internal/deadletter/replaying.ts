@@ -16,7 +16,6 @@ import { type Letter, readAll, readOne } from "./scanning.ts"
 
 export interface Options {
   readonly stream: string
-  readonly prefix: string
   /** Back to its subject, for everybody; else to its handler alone. */
   readonly publish: boolean
   /** So many a second. */
@@ -75,17 +74,10 @@ export const replay = (
   })
 
 /** Says in the stream what became of a letter. */
-export const event = (
-  letter: Letter,
-  name: string,
-  { prefix, stream }: { readonly stream: string; readonly prefix: string },
-  why = ""
-): Outgoing => {
-  const { provenance } = letter
-  const subject = Result.getOrThrow(Letters.subjectOf(prefix, provenance.stream, provenance.consumer))
-  const headers = Headers.set(Provenance.toHeaders(provenance), Letters.eventHeaders.letter, String(letter.id))
+export const event = (letter: Letter, name: string, stream: string, why = ""): Outgoing => {
+  const headers = Headers.set(Provenance.toHeaders(letter.provenance), Letters.eventHeaders.letter, String(letter.id))
   return {
-    subject: `${subject}.${name}`,
+    subject: `${letter.queue}.${name}`,
     payload: new Uint8Array(),
     headers: why === "" ? headers : Headers.set(headers, Letters.eventHeaders.why, Headers.sanitize(why)),
     id: `${name}:${stream}:${letter.id}:${letter.storedAt}`,
@@ -113,7 +105,7 @@ const send = (batch: ReadonlyArray<readonly [Letter, Outgoing]>, options: Option
     publishAll(batch.map(([, message]) => message)),
     // To its handler, the message itself is the record. On its subject, nobody sees where it came from.
     options.publish
-      ? publishAll(batch.map(([letter]) => event(letter, Letters.events.replayed, options)))
+      ? publishAll(batch.map(([letter]) => event(letter, Letters.events.replayed, options.stream)))
       : Effect.void
   )
 
@@ -145,7 +137,7 @@ const outgoing = (letter: Letter, original: Delivery, options: Options): Outgoin
       expect: { stream: provenance.stream }
     }
   }
-  const replay = event(letter, Letters.events.replay, options)
+  const replay = event(letter, Letters.events.replay, options.stream)
   const headers = Provenance.toHeaders({ ...provenance, payload: "full" }, own)
   return {
     ...replay,

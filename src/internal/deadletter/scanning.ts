@@ -21,6 +21,8 @@ import { eventHeaders, events } from "../reader/letters.ts"
 export interface Letter {
   /** Its place in the stream of dead letters: what it is called by. */
   readonly id: number
+  /** Its handler's subject there: `dlq.ORDERS.billing`. */
+  readonly queue: string
   /** When it was stored, in milliseconds since 1970. */
   readonly storedAt: number
   readonly provenance: Provenance.Provenance
@@ -140,33 +142,38 @@ class Register {
     if (provenance === undefined) {
       return
     }
-    const event = delivery.subject.slice(delivery.subject.lastIndexOf(".") + 1)
+    const end = delivery.subject.lastIndexOf(".")
+    const event = delivery.subject.slice(end + 1)
+    const queue = delivery.subject.slice(0, end)
     if (event === events.replay || event === events.replayed || event === events.dropped) {
       const why = headers.get(eventHeaders.why)?.[0] ?? ""
-      this.#change(Number(headers.get(eventHeaders.letter)?.[0]), provenance, event, why, delivery.timestamp)
+      const id = Number(headers.get(eventHeaders.letter)?.[0])
+      this.#change({ id, queue, storedAt: delivery.timestamp, provenance, exists: false, why }, event)
     } else if (event === provenance.kind) {
-      this.#add(delivery, provenance, headers.get("Nats-Msg-Id")?.[0])
+      const { streamSequence: id, timestamp: storedAt } = delivery
+      this.#add(
+        { id, queue, storedAt, provenance, exists: true, why: "", state: "open" },
+        headers.get("Nats-Msg-Id")?.[0]
+      )
     }
   }
 
-  #add(delivery: Delivery, provenance: Provenance.Provenance, messageId: string | undefined): void {
-    const id = delivery.streamSequence
+  #add(letter: Letter, messageId: string | undefined): void {
     if (messageId !== undefined) {
       if (this.#first.has(messageId)) {
         return
       }
-      this.#first.set(messageId, id)
+      this.#first.set(messageId, letter.id)
     }
-    this.#letters.set(id, { id, storedAt: delivery.timestamp, provenance, state: "open", why: "", exists: true })
+    this.#letters.set(letter.id, letter)
   }
 
-  #change(id: number, provenance: Provenance.Provenance, event: string, why: string, at: number): void {
-    const letter = this.#letters.get(id)
+  #change(said: Omit<Letter, "state">, event: string): void {
+    const letter = this.#letters.get(said.id)
     if (event === events.dropped) {
-      const gone = letter ?? { id, storedAt: at, provenance, exists: false }
-      this.#letters.set(id, { ...gone, state: "dropped", why })
+      this.#letters.set(said.id, { ...said, ...letter, state: "dropped", why: said.why })
     } else if (letter !== undefined) {
-      this.#letters.set(id, { ...letter, state: "replayed" })
+      this.#letters.set(letter.id, { ...letter, state: "replayed" })
     }
   }
 }
