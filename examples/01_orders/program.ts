@@ -94,7 +94,8 @@ const prepare = (tally: Tally, keep: boolean) =>
       })
     )
     yield* Provisioner.ensure([stream, DeadLetter.stream({ name, prefix })])
-    return { id, stream: stream.name, deadLetter, tally, isMended: false } satisfies Run as Run
+    const run: Run = { id, stream: stream.name, deadLetter, tally, isMended: false }
+    return run
   })
 
 /**

@@ -6,6 +6,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import type { Delivery, Outgoing } from "../../Message.ts"
 import * as Publisher from "../../Publisher.ts"
 import { DecodeError } from "../../Topic.ts"
@@ -32,7 +33,7 @@ interface Known {
 /** As many failing messages are known at a time; of older ones, the first failure is the latest. */
 const knownMax = 8_192
 /** The first letter that cannot be stored is tried for so long, those after it once. */
-const patience = "2 seconds"
+const patience = 2_000
 
 export class Burying {
   readonly #session: Session
@@ -89,9 +90,9 @@ export class Burying {
   }
 
   #publish(letter: Outgoing): Effect.Effect<Receipt> {
-    const budget = this.#unavailable ? 0 : patience
+    const options = { budget: patience, ...(this.#unavailable ? { retry: Schedule.recurs(0) } : {}) }
     const publish = (one: Outgoing): Effect.Effect<Receipt> =>
-      Publisher.publishRaw([one] satisfies NonEmptyReadonlyArray<Outgoing>, { budget }).pipe(
+      Publisher.publishRaw([one] satisfies NonEmptyReadonlyArray<Outgoing>, options).pipe(
         Effect.map(([receipt]) => receipt),
         Effect.provideService(Transport, this.#session.transport)
       )
