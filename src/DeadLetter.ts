@@ -12,9 +12,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import type { AckPolicy, Concurrent, Retryable } from "./AckPolicy.ts"
 import * as Headers from "./Headers.ts"
 import * as replaying from "./internal/deadletter/replaying.ts"
 import * as scanning from "./internal/deadletter/scanning.ts"
+import * as watching from "./internal/deadletter/watching.ts"
 import * as Letters from "./internal/reader/letters.ts"
 import * as Provenance from "./Provenance.ts"
 import * as Topology from "./Topology.ts"
@@ -165,6 +167,64 @@ export const stream = (options: {
     subjects
   })
 }
+
+/**
+ * Declares a stream that keeps what the broker says of messages that will not come again: delivered as often as a consumer allows,
+ * or terminated. Limits retention, 14 days; `watch` reads it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const advisories = (options: {
+  readonly name?: string
+  readonly maxAge?: Duration.Input
+  readonly replicas?: number
+  readonly storage?: "file" | "memory"
+} = {}): Topology.Stream => {
+  const { name = watching.STREAM, ...more } = options
+  return Topology.stream(name, { maxAge: "14 days", ...more, subjects: watching.SUBJECTS })
+}
+
+/**
+ * Makes dead letters of the messages that the broker has stopped to deliver and that nobody has given up, because their process
+ * died on the last attempt. A reader; put it among a worker's, once for all handlers.
+ *
+ * **When to use**
+ *
+ * With consumers that have a limit (`maxDeliver`). Without one, which is a reader's default, the broker delivers a message until
+ * a reader gives it up. A limit above `maxAttempts` is what stops a message that kills its process each time.
+ *
+ * **Details**
+ *
+ * It reads `advisories`, looks the message up, and stores a letter of the kind `lost`, under the id that the reader's own letter
+ * would have: if the reader had stored one before it died, there is one.
+ *
+ * **Gotchas**
+ *
+ * The original stays in its stream, where no consumer with that limit gets it any more. In a work queue somebody has to delete it.
+ *
+ * nats-server 2.9 gives a message up, and says so, only when somebody asks for more.
+ *
+ * **Example** (Beside the readers that it watches)
+ *
+ * ```ts import.meta.vitest
+ * import { DeadLetter, Topology, Worker } from "effect-sluice"
+ *
+ * const worker = Worker.make({
+ *   topology: [Topology.stream("ORDERS", { subjects: ["orders.>"] }), DeadLetter.stream(), DeadLetter.advisories()],
+ *   readers: [DeadLetter.watch()]
+ * })
+ * worker.topology.streams.map(({ name }) => name) // => ["ORDERS", "DLQ", "DLQ_ADVISORIES"]
+ * ```
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const watch = (options: watching.Options = {}): Effect.Effect<
+  void,
+  TransportError,
+  Transport | AckPolicy | Retryable | Concurrent
+> => watching.watch(options)
 
 /**
  * The letters, oldest first. Reads the whole stream of dead letters, about as fast as a reader does.
