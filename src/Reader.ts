@@ -25,6 +25,7 @@ import * as Effect from "effect/Effect"
 import * as EffectStream from "effect/Stream"
 import { AckPolicy, type Concurrent, type Retryable } from "./AckPolicy.ts"
 import * as batching from "./internal/reader/batching.ts"
+import * as Guards from "./internal/reader/guards.ts"
 import * as handling from "./internal/reader/handling.ts"
 import type * as reader from "./internal/reader/options.ts"
 import * as Plan from "./internal/reader/plan.ts"
@@ -40,14 +41,17 @@ import { invalid, type TransportError } from "./TransportError.ts"
 
 export { Defect, TimeBudgetExceeded } from "./internal/reader/options.ts"
 export type {
+  BreakerOptions,
   Classify,
   DeadLetterOptions,
   Ephemeral,
   Failure,
+  GuardOptions,
   Ledger,
   Options,
   Ordered,
   OutcomeOptions,
+  RateLimitOptions,
   RetryOptions,
   RetrySchedule
 } from "./internal/reader/options.ts"
@@ -169,11 +173,16 @@ export const handle = <
   DeadLetter extends true | reader.DeadLetterOptions | undefined = undefined
 >(
   topic: Topic.Topic<P, A>,
-  options: reader.Options & reader.RetryOptions<R2> & reader.OutcomeOptions<NoInfer<E>> & {
-    readonly lanes?: Lanes
-    readonly retry?: Retry
-    readonly deadLetter?: DeadLetter
-  },
+  options:
+    & reader.Options
+    & reader.RetryOptions<R2>
+    & reader.OutcomeOptions<NoInfer<E>>
+    & reader.GuardOptions<NoInfer<E>>
+    & {
+      readonly lanes?: Lanes
+      readonly retry?: Retry
+      readonly deadLetter?: DeadLetter
+    },
   handler: (value: A, message: Message.Delivery, attempt: number) => Effect.Effect<unknown, E, R>
 ): Effect.Effect<
   void,
@@ -185,14 +194,15 @@ export const handle = <
   | (Lanes extends 1 ? never : Concurrent)
   | ([Retry, DeadLetter] extends [undefined, undefined] ? never : Retryable)
 > =>
-  Effect.gen(function*() {
+  Effect.scoped(Effect.gen(function*() {
     const lanes = options.lanes ?? 1
     const context = yield* prepare(topic, options, { ...retrying(options), lanes, enforcesBudget: true })
+    const guards = yield* Guards.make(context.plan.name, options)
     yield* running(
       context,
-      (base) => handling.run<P, A, R | R2>({ ...base, topic, lanes, handler, retrying: options })
+      (base) => handling.run<P, A, R | R2>({ ...base, topic, lanes, handler, retrying: options, guards })
     )
-  })
+  }))
 
 /**
  * One message of a batch.

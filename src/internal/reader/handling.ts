@@ -15,8 +15,9 @@ import * as Settlement from "../../Settlement.ts"
 import type * as Topic from "../../Topic.ts"
 import type { Transport } from "../../Transport.ts"
 import type { TransportError } from "../../TransportError.ts"
+import { type Guards, Held } from "./guards.ts"
 import { TimeBudgetExceeded } from "./options.ts"
-import { Item, Outcomes, type Retrying, toItem } from "./outcome.ts"
+import { inputOf, Item, Outcomes, type Retrying, toItem } from "./outcome.ts"
 import type { Plan } from "./plan.ts"
 import { open, type Session } from "./session.ts"
 import type { Tally } from "./tally.ts"
@@ -28,6 +29,7 @@ export interface Work<P, A, R> {
   readonly draining: Effect.Effect<void>
   readonly lanes: number
   readonly retrying: Retrying<R>
+  readonly guards: Guards | undefined
   /** What a handler sees of a delivery, where that is not the delivery itself. */
   readonly messageOf?: (delivery: Delivery) => Delivery
   readonly handler: (value: A, message: Delivery, attempt: number) => Effect.Effect<unknown, unknown, R>
@@ -64,7 +66,7 @@ export const run = <P, A, R>(work: Work<P, A, R>): Effect.Effect<void, Transport
 
 /** Takes what there is room for and deals it out, until there is nothing more to take. */
 const feed = <P, A, R>(
-  { messageOf, topic }: Work<P, A, R>,
+  { guards, messageOf, topic }: Work<P, A, R>,
   session: Session,
   outcomes: Outcomes<R>,
   lanes: Lanes.Lanes<Item<A>>
@@ -72,7 +74,12 @@ const feed = <P, A, R>(
   Effect.gen(function*() {
     while (true) {
       yield* lanes.awaitRoom
-      const chunk: NonEmptyReadonlyArray<Delivery> = yield* session.inlet.take(lanes.room())
+      if (guards?.isHeld === true) {
+        // Where nothing is left to try with, one more has to come.
+        yield* Effect.raceFirst(guards.awaitFlow, lanes.awaitEmpty)
+      }
+      const room = guards?.isHeld === true ? 1 : lanes.room()
+      const chunk: NonEmptyReadonlyArray<Delivery> = yield* session.inlet.take(room)
       const items: Array<Item<A>> = []
       const late: Array<Item<A>> = []
       for (const delivery of chunk) {
@@ -144,7 +151,10 @@ class Runner<P, A, R> {
     item.phase = "running"
     item.startedAt = now
     return Effect.matchCauseEffect(this.#call(item, item.value.success), {
-      onFailure: (cause) => this.#failed(item, cause),
+      onFailure: (cause) => {
+        const held = cause.reasons.find(Cause.isFailReason)?.error
+        return held instanceof Held ? this.#hold(item, held.millis) : this.#failed(item, cause)
+      },
       onSuccess: () => {
         this.#observe(item)
         const settled = this.#outcomes.succeeded(item)
@@ -167,11 +177,26 @@ class Runner<P, A, R> {
   }
 
   #call(item: Item<A>, value: A): Effect.Effect<unknown, unknown, R> {
+    const { guards, handler } = this.#work
     try {
-      return this.#work.handler(value, item.message, item.attempt)
+      return guards === undefined ? handler(value, item.message, item.attempt) : guards.run(
+        item,
+        (cause) => this.#outcomes.meaningOf(inputOf(cause)),
+        Effect.suspend(() => handler(value, item.message, item.attempt))
+      )
     } catch (defect) {
       return Effect.die(defect)
     }
+  }
+
+  /** Not now: it has used up nothing, and its key waits. */
+  #hold(item: Item<A>, millis: number): Effect.Effect<Lanes.Step, never, R> {
+    if (this.#session.draining) {
+      this.#session.bar(item)
+      return Effect.andThen(this.#outcomes.handBack([item], false), next)
+    }
+    item.phase = "parked"
+    return Effect.succeed(Lanes.park(millis))
   }
 
   #failed(item: Item<A>, cause: Cause.Cause<unknown>): Effect.Effect<Lanes.Step, never, R> {

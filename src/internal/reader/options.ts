@@ -193,6 +193,53 @@ export interface OutcomeOptions<E> {
 }
 
 /**
+ * When to take a dependency for down, and how long to leave it alone.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BreakerOptions<E> {
+  /** After so many failures in a row. Default 5. */
+  readonly failures?: number
+  /** How long until one message is tried again; a schedule gives the n-th time in a row. Default 1 second. */
+  readonly openFor?: Duration.Input | Schedule.Schedule<unknown, number>
+  /** Whether a failure speaks against the dependency. Default: every one that is worth trying again. */
+  readonly trips?: (error: E | TimeBudgetExceeded | Defect) => boolean
+  /** Readers with the same key and the same store share a circuit. Default: the reader's name. */
+  readonly key?: string
+}
+
+/**
+ * How many messages are handled in a time: at most `limit` in each `window`, evenly after the first `limit`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RateLimitOptions {
+  readonly limit: number
+  readonly window: Duration.Input
+  /** For all messages of the reader, the default, or for those of each key. Of each key seen, a little is kept in memory. */
+  readonly per?: "reader" | "key"
+}
+
+/**
+ * What stands before a handler. A message that is held here is not tried: it keeps its attempts, its place among those of its
+ * key, and its lease. Effect's `CircuitBreaker` and `RateLimiter` do it, in memory unless a `CircuitBreakerStore` or a
+ * `RateLimiterStore` is provided.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface GuardOptions<E> {
+  /**
+   * Stops when a dependency is down: nothing more is taken in, what is held stays, and one message at a time tries whether it
+   * is back. What fails meanwhile has used up no attempt.
+   */
+  readonly breaker?: BreakerOptions<E>
+  readonly rateLimit?: RateLimitOptions
+}
+
+/**
  * When a message is tried again: the schedule's n-th delay after the n-th attempt. Its input is the handler's error, a
  * `TimeBudgetExceeded`, or a `Defect`.
  *

@@ -32,6 +32,7 @@ export class Item<A> {
   /** How often it was tried again here, without the broker. */
   retries = 0
   startedAt = 0
+  admitted = false
   step: Step | undefined
 
   constructor(
@@ -117,7 +118,7 @@ export class Outcomes<R> {
     return Effect.gen({ self: this }, function*() {
       const failure = failureOf(cause, item.attempt)
       const input = inputOf(cause)
-      const outcome = yield* this.#classify(input)
+      const outcome = yield* this.classify(input)
       yield* this.#burying.noteFailure(item.delivery)
       if (outcome._tag === "Drop") {
         yield* this.#drop(item, failure)
@@ -195,12 +196,22 @@ export class Outcomes<R> {
   }
 
   /** What the reader says of a failure, else what the error says of itself. */
-  #classify(input: unknown): Effect.Effect<Outcome.Outcome> {
-    const { classify } = this.#options
+  classify(input: unknown): Effect.Effect<Outcome.Outcome> {
+    const { defect, outcome } = this.meaningOf(input)
+    return defect === undefined
+      ? Effect.succeed(outcome)
+      : Effect.as(Effect.logError("a classify function died; the message is tried again", defect.cause), outcome)
+  }
+
+  meaningOf(input: unknown): {
+    readonly outcome: Outcome.Outcome
+    readonly input: unknown
+    readonly defect?: { readonly cause: unknown }
+  } {
     try {
-      return Effect.succeed(classify?.(input as never) ?? Outcome.of(input) ?? Outcome.retry)
-    } catch (defect) {
-      return Effect.as(Effect.logError("a classify function died; the message is tried again", defect), Outcome.retry)
+      return { input, outcome: this.#options.classify?.(input as never) ?? Outcome.of(input) ?? Outcome.retry }
+    } catch (cause) {
+      return { input, outcome: Outcome.retry, defect: { cause } }
     }
   }
 
@@ -286,7 +297,7 @@ const failureOf = (cause: Cause.Cause<unknown>, attempts: number): Failure => {
 }
 
 /** What the schedule sees: a typed failure as it is, anything else as a defect. */
-const inputOf = (cause: Cause.Cause<unknown>): unknown => {
+export const inputOf = (cause: Cause.Cause<unknown>): unknown => {
   const fail = cause.reasons.find(Cause.isFailReason)
   return fail === undefined || Cause.hasDies(cause) ? new Defect({ defect: Cause.squash(cause) }) : fail.error
 }
