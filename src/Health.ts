@@ -52,6 +52,8 @@ export interface Report {
  * - `Closed`: there is none, and none will follow.
  * - `UserThreadBlocked`: the application's event loop has not turned for more than a second.
  * - `UserThreadDead`: it has not for longer than `maxBlocked`; what it held has gone back to the broker.
+ * - `DeadLetterUnavailable`: a message that its handler has given up cannot be stored as a dead letter; it is kept, and tried
+ *   again.
  * - `ReaderStalled`: the broker has messages for a reader that has room, and none has come for `quietMs`.
  *
  * @category models
@@ -66,6 +68,12 @@ export type Problem =
     readonly consumer: string
     readonly pending: number
     readonly quietMs: number
+  }
+  | {
+    readonly _tag: "DeadLetterUnavailable"
+    readonly stream: string
+    readonly consumer: string
+    readonly detail: string
   }
 
 /**

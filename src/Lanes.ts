@@ -19,7 +19,12 @@ import { Engine } from "./internal/reader/engine.ts"
  * @category models
  * @since 0.1.0
  */
-export type Step = { readonly _tag: "Done" } | { readonly _tag: "Park"; readonly millis: number }
+export type Step = { readonly _tag: "Done" } | {
+  readonly _tag: "Park"
+  readonly millis: number
+  /** How many later items of its key may wait behind it; any number unless it says. */
+  readonly room?: number
+}
 
 /**
  * The item is done.
@@ -31,7 +36,7 @@ export const done: Step = { _tag: "Done" }
 
 /**
  * The item is run again after so many milliseconds. Later items of its key wait behind it, in order; the lane goes on
- * with its other keys.
+ * with its other keys. When more than `room` of them wait, the item goes to `overflow`, and its key goes on without it.
  *
  * **Example** (One second until the next attempt)
  *
@@ -44,7 +49,11 @@ export const done: Step = { _tag: "Done" }
  * @category constructors
  * @since 0.1.0
  */
-export const park = (millis: number): Step => ({ _tag: "Park", millis })
+export const park = (millis: number, options: { readonly room?: number } = {}): Step => ({
+  _tag: "Park",
+  millis,
+  ...options
+})
 
 /**
  * How lanes work.
@@ -66,6 +75,8 @@ export interface Options<A, R> {
    * what it had to interrupt (`begun: true`).
    */
   readonly handBack: (items: ReadonlyArray<A>, begun: boolean) => Effect.Effect<void, never, R>
+  /** Takes an item that is parked, because too many wait behind it, with what is left of its time. Without it: they wait. */
+  readonly overflow?: (item: A, millis: number) => Effect.Effect<void, never, R>
   /** How long one run may take. Without it: as long as it likes. */
   readonly budget?: {
     readonly millis: number

@@ -26,12 +26,13 @@ import * as Metric from "effect/Metric"
 
 /**
  * How a handler ended: `processed` (acked), `retried` (it is asked for again), `rejected` (undecodable, or refused by
- * the handler), `failed` (given up), `abandoned` (interrupted with its reader).
+ * the handler), `failed` (given up), `abandoned` (interrupted with its reader), `dropped` (of no use any more). Of the rejected
+ * and the failed, those that became dead letters are also counted as `deadLettered`.
  *
  * @category models
  * @since 0.1.0
  */
-export type Outcome = "processed" | "retried" | "rejected" | "failed" | "abandoned"
+export type Outcome = "processed" | "retried" | "rejected" | "failed" | "abandoned" | "dropped" | "deadLettered"
 
 /**
  * Which reader a series belongs to. `consumer` is a durable's name, or `ephemeral`, or `ordered`: never a name that the
@@ -112,7 +113,9 @@ export const reader = (labels: Labels): Reader => {
       retried: handled("retried"),
       rejected: handled("rejected"),
       failed: handled("failed"),
-      abandoned: handled("abandoned")
+      abandoned: handled("abandoned"),
+      dropped: handled("dropped"),
+      deadLettered: handled("deadLettered")
     },
     handlerSeconds: Metric.histogram("sluice_reader_handler_seconds", {
       attributes: base,

@@ -11,26 +11,25 @@
  * | --- | --- | --- |
  * | succeeds | is acknowledged | `processed` |
  * | fails, or dies, or exceeds its time budget | is tried again, by the schedule | `retried` |
- * | does so at the last attempt | is given up: `onGiveUp`, then it is terminated | `failed` |
+ * | does so at the last attempt, or says that none helps | is given up: dead letter, `onGiveUp`, terminated | `failed` |
+ * | fails, and says that nobody needs it any more | is terminated | `dropped` |
  * | cannot be called, because the message is undecodable | is given up at once | `rejected` |
  * | is interrupted with its reader | goes back to the broker at once | `abandoned` |
  *
  * @since 0.1.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
 import * as EffectStream from "effect/Stream"
 import { AckPolicy, type Concurrent, type Retryable } from "./AckPolicy.ts"
 import * as batching from "./internal/reader/batching.ts"
+import * as Guards from "./internal/reader/guards.ts"
 import * as handling from "./internal/reader/handling.ts"
 import type * as reader from "./internal/reader/options.ts"
-import { Defect } from "./internal/reader/options.ts"
 import * as Plan from "./internal/reader/plan.ts"
-import { withErrors } from "./internal/reader/session.ts"
+import { running } from "./internal/reader/running.ts"
 import * as streaming from "./internal/reader/streaming.ts"
 import { Tally } from "./internal/reader/tally.ts"
 import type * as Message from "./Message.ts"
@@ -42,15 +41,21 @@ import { invalid, type TransportError } from "./TransportError.ts"
 
 export { Defect, TimeBudgetExceeded } from "./internal/reader/options.ts"
 export type {
+  BreakerOptions,
+  Classify,
+  DeadLetterOptions,
   Ephemeral,
   Failure,
+  GuardOptions,
   Ledger,
   Options,
   Ordered,
+  OutcomeOptions,
+  RateLimitOptions,
   RetryOptions,
   RetrySchedule
 } from "./internal/reader/options.ts"
-export { Delivery } from "./internal/reader/streaming.ts"
+export { Delivery, settling } from "./internal/reader/streaming.ts"
 
 /**
  * How somebody above the readers, such as a worker, stops them and follows what they do.
@@ -164,10 +169,20 @@ export const handle = <
   R,
   R2 = never,
   const Lanes extends number = 1,
-  Retry extends reader.RetrySchedule<NoInfer<E>> | undefined = undefined
+  Retry extends reader.RetrySchedule<NoInfer<E>> | undefined = undefined,
+  DeadLetter extends true | reader.DeadLetterOptions | undefined = undefined
 >(
   topic: Topic.Topic<P, A>,
-  options: reader.Options & reader.RetryOptions<R2> & { readonly lanes?: Lanes; readonly retry?: Retry },
+  options:
+    & reader.Options
+    & reader.RetryOptions<R2>
+    & reader.OutcomeOptions<NoInfer<E>>
+    & reader.GuardOptions<NoInfer<E>>
+    & {
+      readonly lanes?: Lanes
+      readonly retry?: Retry
+      readonly deadLetter?: DeadLetter
+    },
   handler: (value: A, message: Message.Delivery, attempt: number) => Effect.Effect<unknown, E, R>
 ): Effect.Effect<
   void,
@@ -177,14 +192,17 @@ export const handle = <
   | R
   | R2
   | (Lanes extends 1 ? never : Concurrent)
-  | ([Retry] extends [undefined] ? never : Retryable)
+  | ([Retry, DeadLetter] extends [undefined, undefined] ? never : Retryable)
 > =>
-  Effect.gen(function*() {
+  Effect.scoped(Effect.gen(function*() {
     const lanes = options.lanes ?? 1
     const context = yield* prepare(topic, options, { ...retrying(options), lanes, enforcesBudget: true })
-    const run = handling.run<P, A, R | R2>({ ...context, topic, lanes, handler, retrying: options })
-    yield* withErrors(context.plan, context.draining, run)
-  })
+    const guards = yield* Guards.make(context.plan.name, options)
+    yield* running(
+      context,
+      (base) => handling.run<P, A, R | R2>({ ...base, topic, lanes, handler, retrying: options, guards })
+    )
+  }))
 
 /**
  * One message of a batch.
@@ -235,15 +253,17 @@ export const handleBatch = <
   E,
   R,
   R2 = never,
-  Retry extends reader.RetrySchedule<NoInfer<E>> | undefined = undefined
+  Retry extends reader.RetrySchedule<NoInfer<E>> | undefined = undefined,
+  DeadLetter extends true | reader.DeadLetterOptions | undefined = undefined
 >(
   topic: Topic.Topic<P, A>,
-  options: reader.Options & reader.RetryOptions<R2> & {
+  options: reader.Options & reader.RetryOptions<R2> & reader.OutcomeOptions<NoInfer<E>> & {
     /** How many messages are a full batch; at most as many as the queue holds. */
     readonly size: number
     /** How long the first message of a batch waits for others. */
     readonly within: Duration.Input
     readonly retry?: Retry
+    readonly deadLetter?: DeadLetter
   },
   handler: (
     batch: NonEmptyReadonlyArray<Entry<A>>
@@ -251,7 +271,7 @@ export const handleBatch = <
 ): Effect.Effect<
   void,
   TransportError,
-  Transport | AckPolicy | R | R2 | ([Retry] extends [undefined] ? never : Retryable)
+  Transport | AckPolicy | R | R2 | ([Retry, DeadLetter] extends [undefined, undefined] ? never : Retryable)
 > =>
   Effect.gen(function*() {
     const { size } = options
@@ -264,8 +284,10 @@ export const handleBatch = <
         invalid(`reader ${context.plan.name}`, problem, "Lower it, or raise the queue's messages.")
       )
     }
-    const run = batching.run<P, A, R | R2>({ ...context, topic, size, withinMs, handler, retrying: options })
-    yield* withErrors(context.plan, context.draining, run)
+    yield* running(
+      context,
+      (base) => batching.run<P, A, R | R2>({ ...base, topic, size, withinMs, handler, retrying: options })
+    )
   })
 
 /**
@@ -325,64 +347,19 @@ export const stream = <P, A>(
     })
   )
 
-/**
- * Processes deliveries and settles each one by its outcome: success acknowledges, a failure or defect sends it back for
- * a second, doubled with each delivery up to a minute, and an undecodable one is terminated.
- *
- * **When to use**
- *
- * When what comes out is to flow on as a stream. `handle` costs a tenth, keeps the order of keys, and can give up.
- *
- * **Details**
- *
- * One result per delivery. With `concurrency` above 1, results come as they are done. An acknowledged result may be lost
- * further down the stream; do the work that matters in `handler`.
- *
- * @category streaming
- * @since 0.1.0
- */
-export const settling = <A, B, E, R>(
-  handler: (value: A, message: Message.Delivery) => Effect.Effect<B, E, R>,
-  options: { readonly concurrency?: number } = {}
-): <E1, R1>(self: EffectStream.Stream<streaming.Delivery<A>, E1, R1>) => EffectStream.Stream<
-  Result.Result<B, E | Topic.DecodeError | Defect>,
-  E1,
-  R | R1
-> => {
-  const settle = (delivery: streaming.Delivery<A>): Effect.Effect<
-    Result.Result<B, E | Topic.DecodeError | Defect>,
-    never,
-    R
-  > => {
-    const { message, value } = delivery
-    if (Result.isFailure(value)) {
-      return Effect.as(delivery.term(value.failure._tag), Result.fail(value.failure))
-    }
-    return Effect.matchCauseEffect(Effect.suspend(() => handler(value.success, message)), {
-      onSuccess: (result) => Effect.as(delivery.ack, Result.succeed(result)),
-      onFailure: (cause) => {
-        const fail = cause.reasons.find(Cause.isFailReason)
-        const isTyped = fail !== undefined && !Cause.hasDies(cause)
-        const delay = Math.min(60_000, 1_000 * 2 ** Math.min(message.deliveryCount - 1, 6))
-        return Effect.as(
-          delivery.nak(delay),
-          Result.fail(isTyped ? fail.error : new Defect({ defect: Cause.squash(cause) }))
-        )
-      }
-    })
-  }
-  const { concurrency = 1 } = options
-  return EffectStream.mapEffect(settle, { concurrency, unordered: concurrency > 1 })
-}
-
 // internals
 
 const retrying = (
-  options: { readonly retry?: unknown; readonly maxAttempts?: number; readonly onGiveUp?: unknown }
+  options: reader.OutcomeOptions<never> & {
+    readonly retry?: unknown
+    readonly maxAttempts?: number
+    readonly onGiveUp?: unknown
+  }
 ) => ({
   retry: options.retry !== undefined,
   maxAttempts: options.maxAttempts ?? 5,
-  onGiveUp: options.onGiveUp !== undefined
+  onGiveUp: options.onGiveUp !== undefined || options.deadLetter !== undefined,
+  deadLetter: options.deadLetter
 })
 
 /** What all readers do first: check what was asked for, and report to whoever is in control. */
@@ -392,5 +369,5 @@ const prepare = <P, A>(topic: Topic.Topic<P, A>, options: reader.Options, usage:
     const { draining, register } = yield* Control
     const tally = new Tally(plan.labels, yield* Effect.context<never>())
     register({ name: plan.name, ledger: tally.ledger })
-    return { plan, tally, draining }
+    return { plan, tally, draining, register }
   })

@@ -218,7 +218,7 @@ export const addsUp = (ledger: Ledger): boolean => unaccounted(ledger.total) ===
  *
  * const billing = {
  *   delivered: 12, finished: 10, returned: 2, abandoned: 0, lost: 0, displaced: 0, swallowed: 0, unconfirmed: 0,
- *   processed: 9, retried: 0, rejected: 0, failed: 1
+ *   processed: 9, retried: 0, rejected: 0, failed: 1, deadLettered: 1, dropped: 0
  * }
  * const ledger = { worker: "shop", readers: [{ name: "billing", ledger: billing }], total: billing }
  *
@@ -338,7 +338,16 @@ const makeLedger = (worker: string, registered: ReadonlyArray<Registered>): Ledg
 }
 
 const settledColumns = ["delivered", "finished", "returned", "abandoned", "lost", "displaced"] as const
-const outcomeColumns = ["processed", "retried", "rejected", "failed", "swallowed", "unconfirmed"] as const
+const outcomeColumns = [
+  "processed",
+  "retried",
+  "rejected",
+  "failed",
+  "deadLettered",
+  "dropped",
+  "swallowed",
+  "unconfirmed"
+] as const
 
 type Column = keyof Reader.Ledger
 
@@ -353,19 +362,8 @@ const alwaysShown: ReadonlySet<Column> = new Set<Column>([
 
 const sum = (ledgers: ReadonlyArray<Reader.Ledger>): Reader.Ledger => {
   const total = (column: Column) => ledgers.reduce((so, ledger) => so + ledger[column], 0)
-  return {
-    delivered: total("delivered"),
-    finished: total("finished"),
-    returned: total("returned"),
-    abandoned: total("abandoned"),
-    lost: total("lost"),
-    swallowed: total("swallowed"),
-    displaced: total("displaced"),
-    unconfirmed: total("unconfirmed"),
-    processed: total("processed"),
-    retried: total("retried"),
-    rejected: total("rejected"),
-    failed: total("failed")
+  return Object.fromEntries([...settledColumns, ...outcomeColumns].map((column) => [column, total(column)])) as {
+    readonly [K in Column]: number
   }
 }
 

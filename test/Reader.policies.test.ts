@@ -43,6 +43,13 @@ describe("types refuse", () => {
     )
   })
 
+  it("dead letters under a policy that may have acked already", () => {
+    const options_ = { ...options, deadLetter: true } as const
+    closed(Reader.handle(keyed, options_, ignore).pipe(Effect.provide([AckPolicy.confirmed, transport])))
+    // @ts-expect-error Retryable is missing
+    closed(Reader.handle(keyed, options_, ignore).pipe(Effect.provide([AckPolicy.onEnqueue, transport])))
+  })
+
   it("lanes under a policy that acks a prefix", () => {
     closed(
       Reader.handle(keyed, { ...options, lanes: 64 }, ignore).pipe(Effect.provide([AckPolicy.onEnqueue, transport]))

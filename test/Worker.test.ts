@@ -28,7 +28,9 @@ const zero: Reader.Ledger = {
   processed: 0,
   retried: 0,
   rejected: 0,
-  failed: 0
+  failed: 0,
+  deadLettered: 0,
+  dropped: 0
 }
 
 /** A reader without a broker: it registers, works until it shall drain, and says what happened to it. */

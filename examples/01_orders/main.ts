@@ -23,7 +23,9 @@ const HELP = `Publishes orders and charges them, in each customer's order.
   npm start -- --input FILE              other orders, one JSON object a line ("-" for stdin)
   npm start -- --json                    the summary as one JSON object on the last line
   npm start -- --work-ms 20              each charge takes 20 ms, as a bank would
+  npm start -- --fixed                   mends the handler at the end, and brings back what it had failed
   NATS_URL=nats://host:4222 npm start    the same on a NATS server with JetStream; leaves nothing behind
+  NATS_URL=… npm start -- --keep         leaves its streams there, for "sluice dlq ls"
 
 An order: {"id":"o-1","customer":"c-1","region":"eu","total":12.5,"card":"ok"}   (card: ok, flaky or declined)`
 
@@ -33,6 +35,8 @@ const options = Effect.try({
       options: {
         input: { type: "string", default: fileURLToPath(new URL("orders.ndjson", import.meta.url)) },
         json: { type: "boolean", default: false },
+        fixed: { type: "boolean", default: false },
+        keep: { type: "boolean", default: false },
         "work-ms": { type: "string", default: "0" },
         help: { type: "boolean", short: "h", default: false }
       }
@@ -58,17 +62,20 @@ const main = Effect.gen(function*() {
   if (!(given.workMs >= 0)) {
     return yield* new Unusable({ message: `--work-ms takes a number of milliseconds, not "${given["work-ms"]}"` })
   }
-  yield* checkInput(given.input)
   const onServer = (process.env["NATS_URL"] ?? "") !== ""
-  const summary = yield* program(given).pipe(
+  if (given.keep && !onServer) {
+    return yield* new Unusable({ message: "--keep needs a server that keeps the streams: set NATS_URL" })
+  }
+  yield* checkInput(given.input)
+  const { summary, tooLarge } = yield* program(given).pipe(
     Effect.provide(onServer ? NatsThread.layerConfig : Memory.layer())
   )
   process.stdout.write(
     given.json
       ? `${JSON.stringify(summary)}\n`
-      : `${forPeople(summary, onServer ? "on a NATS server" : "on the embedded transport")}\n`
+      : `${forPeople(summary, onServer ? "on a NATS server" : "on the embedded transport", tooLarge)}\n`
   )
-  if (!isRight(summary)) {
+  if (!isRight(summary, tooLarge)) {
     return yield* new DoesNotAddUp({ message: "the summary does not add up" })
   }
 })

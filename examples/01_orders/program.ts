@@ -1,5 +1,6 @@
 /** The main job: lines go to the broker, orders come back, and every one of them comes to an end. */
 import * as AckPolicy from "effect-sluice/AckPolicy"
+import * as DeadLetter from "effect-sluice/DeadLetter"
 import * as Headers from "effect-sluice/Headers"
 import type * as Message from "effect-sluice/Message"
 import * as Provisioner from "effect-sluice/Provisioner"
@@ -30,44 +31,78 @@ class BankTimeout extends Schema.TaggedError<BankTimeout>()("BankTimeout", { ord
 const OUTAGE_MAX = "9 minutes"
 const DEDUPE_WINDOW = "10 minutes"
 
-export const program = (options: { readonly input: string; readonly workMs: number }) =>
+export interface Options {
+  readonly input: string
+  readonly workMs: number
+  /** Mend the handler after the run, and bring back what had failed. */
+  readonly fixed: boolean
+  /** Leave the streams there, for `sluice dlq` to look at. */
+  readonly keep: boolean
+}
+
+/** What one run is made of. */
+interface Run {
+  readonly id: string
+  readonly stream: string
+  readonly deadLetter: { readonly stream: string; readonly prefix: string }
+  readonly tally: Tally
+  /** The bank takes declined cards, too. */
+  isMended: boolean
+}
+
+export const program = (options: Options) =>
   Effect.gen(function*() {
-    const run = randomBytes(6).toString("hex")
     const tally = new Tally()
     const shown = yield* progress(tally)
-    const stream = yield* ownStream(run)
+    const run = yield* prepare(tally, options.keep)
     const allRead = yield* Deferred.make<void>()
+    const reading = Effect.gen(function*() {
+      yield* untilDone(tally, allRead, shown)
+      const handler = `${run.stream}/billing`
+      tally.deadLettered = (yield* DeadLetter.list({ dlq: run.deadLetter.stream, handler })).length
+      if (options.fixed) {
+        run.isMended = true
+        const { replayed } = yield* DeadLetter.replay({ dlq: run.deadLetter.stream, handler, reason: "CardDeclined" })
+        yield* until(() => tally.replayed >= replayed)
+      }
+    })
     yield* Effect.all([
-      Effect.andThen(publish(run, options.input, tally), Deferred.succeed(allRead, undefined)),
-      Effect.raceFirst(charge(stream, run, tally, options.workMs), untilDone(tally, allRead, shown))
+      Effect.andThen(publish(run, options.input), Deferred.succeed(allRead, undefined)),
+      Effect.raceFirst(charge(run, options.workMs), reading)
     ], { concurrency: "unbounded", discard: true })
-    return tally.summary satisfies Summary
+    return { summary: tally.summary(options.fixed) satisfies Summary, tooLarge: tally.tooLarge }
   }).pipe(Effect.scoped)
 
-/** A stream of this run alone, deleted when the run ends, however it ends. */
-const ownStream = (run: string) =>
+/** Streams of this run alone, deleted when the run ends, however it ends; or kept, with dead letters where all have theirs. */
+const prepare = (tally: Tally, keep: boolean) =>
   Effect.gen(function*() {
     const transport = yield* Transport
-    const name = `SLUICE_EXAMPLE_${run}`
-    const stream = Topology.stream(name, {
-      subjects: [`sluice-example.${run}.>`],
+    const id = randomBytes(6).toString("hex")
+    const stream = Topology.stream(`SLUICE_EXAMPLE_${id}`, {
+      subjects: [`sluice-example.${id}.>`],
       duplicateWindow: DEDUPE_WINDOW
     })
+    const deadLetter = keep
+      ? { stream: "DLQ", prefix: "dlq" }
+      : { stream: `SLUICE_EXAMPLE_${id}_DLQ`, prefix: `sluice-example-dlq.${id}` }
+    const { prefix, stream: name } = deadLetter
     yield* Effect.addFinalizer(() =>
       Option.match(transport.topology, {
         onNone: () => Effect.void,
-        onSome: (admin) => Effect.ignore(admin.deleteStream(name))
+        onSome: (admin) =>
+          Effect.forEach(keep ? [] : [stream.name, name], (one) => Effect.ignore(admin.deleteStream(one)))
       })
     )
-    yield* Provisioner.ensure(stream)
-    return name
+    yield* Provisioner.ensure([stream, DeadLetter.stream({ name, prefix })])
+    const run: Run = { id, stream: stream.name, deadLetter, tally, isMended: false }
+    return run
   })
 
 /**
  * Every line goes out byte by byte as it is, so that what does not decode is the reader's to find. Latin-1 has a
  * character for each byte; as UTF-8, invalid bytes would be replaced, and `readline` would also cut at U+2028.
  */
-const publish = (run: string, input: string, tally: Tally) =>
+const publish = ({ id: run, tally }: Run, input: string) =>
   Stream.fromAsyncIterable(
     createInterface({
       input: (input === "-" ? process.stdin : createReadStream(input)).setEncoding("latin1"),
@@ -88,6 +123,7 @@ const publish = (run: string, input: string, tally: Tally) =>
         if (receipt._tag === "Confirmed") {
           tally.published++
         } else if (receipt.reason._tag === "PayloadTooLarge") {
+          tally.tooLarge++
           tally.rejected(tally.read - receipts.length + index + 1)
         } else {
           return yield* new NotPublished({ message: `${receipt.reason.problem}. ${receipt.reason.hint}` })
@@ -122,17 +158,20 @@ const lineOf = (message: Message.Delivery): number =>
   Number(Option.getOrThrow(Headers.get(Result.getOrThrow(message.headers), "Line")))
 
 /** Ordered per customer, 64 customers at a time, three attempts per order. */
-const charge = (stream: string, run: string, tally: Tally, workMs: number) =>
-  Reader.handle(Orders, {
+const charge = (run: Run, workMs: number) => {
+  const { deadLetter, id, stream, tally } = run
+  return Reader.handle(Orders, {
     stream,
     consumer: "billing",
-    filters: [`sluice-example.${run}.*.placed`],
+    filters: [`sluice-example.${id}.*.placed`],
     lanes: 64,
     // A server that is away for less than this does not give our orders to anybody else. What it wrote into a connection
     // that died before we could read it comes back after this long.
     ackWait: "1 minute",
     retry: Schedule.exponential("20 millis"),
     maxAttempts: 3,
+    deadLetter,
+    // It is a dead letter by now. This counts the lines of the input.
     onGiveUp: (failure, message) =>
       Effect.sync(() =>
         failure._tag === "Undecodable" ? tally.rejected(lineOf(message)) : tally.failed(lineOf(message))
@@ -144,7 +183,7 @@ const charge = (stream: string, run: string, tally: Tally, workMs: number) =>
       if (workMs > 0) {
         yield* Effect.sleep(workMs)
       }
-      if (order.card === "declined") {
+      if (order.card === "declined" && !run.isMended) {
         return yield* new CardDeclined({ order: order.id })
       }
       if (order.card === "flaky" && time === "first") {
@@ -152,13 +191,19 @@ const charge = (stream: string, run: string, tally: Tally, workMs: number) =>
       }
       tally.processed(line, order.customer)
     })).pipe(Effect.provide(AckPolicy.onProcess))
+}
 
 /** Everything was read, and everything read has come to an end. */
 const untilDone = (tally: Tally, allRead: Deferred.Deferred<void>, shown: Progress) =>
   Effect.gen(function*() {
     yield* Deferred.await(allRead)
-    while (tally.ended < tally.read) {
+    yield* until(() => tally.ended >= tally.read)
+    yield* shown.end
+  })
+
+const until = (isSo: () => boolean) =>
+  Effect.gen(function*() {
+    while (!isSo()) {
       yield* Effect.sleep(5)
     }
-    yield* shown.end
   })

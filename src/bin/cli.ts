@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import { dlq } from "./dlq.ts"
 import { oneLine } from "./exit.ts"
 import { pub } from "./pub.ts"
 import { read } from "./read.ts"
@@ -22,9 +23,10 @@ const root = Command.make("sluice").pipe(
   Command.withExamples([
     { command: "sluice run worker.ts", description: "Run a worker until SIGTERM, then drain" },
     { command: "sluice pub orders.eu.placed --json < orders.ndjson", description: "Publish lines" },
-    { command: "sluice read ORDERS --from new", description: "Watch a stream" }
+    { command: "sluice read ORDERS --from new", description: "Watch a stream" },
+    { command: "sluice dlq ls", description: "What handlers have given up" }
   ]),
-  Command.withSubcommands([run, pub, read])
+  Command.withSubcommands([run, pub, read, dlq])
 )
 
 /** What is wrong, in one line, and where the help is; a screen of help would bury the one line that matters. */
@@ -38,7 +40,7 @@ const presenter: CliOutput.Presenter = {
       : CliOutput.defaultPresenter.present(event)
 }
 
-/** Three commands need no wizard. */
+/** So few commands need no wizard. */
 const builtIns = GlobalFlag.BuiltIns.filter((flag) => flag !== GlobalFlag.Wizard)
 
 const version = (): string => {

@@ -183,7 +183,8 @@ export const parseFrom = (text: string): Effect.Effect<ConsumerStart, ExitWith> 
 
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 
-const textOf = (payload: Uint8Array): string | undefined => {
+/** The payload as text, if it is any. */
+export const textOf = (payload: Uint8Array): string | undefined => {
   try {
     return utf8.decode(payload)
   } catch {
@@ -191,7 +192,7 @@ const textOf = (payload: Uint8Array): string | undefined => {
   }
 }
 
-const base64 = (payload: Uint8Array): string => Buffer.from(payload).toString("base64")
+export const base64 = (payload: Uint8Array): string => Buffer.from(payload).toString("base64")
 
 const textLine = (delivery: Delivery): string => {
   const text = textOf(delivery.payload) ?? `base64:${base64(delivery.payload)}`
@@ -216,7 +217,8 @@ const jsonLine = (delivery: Delivery): string => {
   return `${head.slice(0, -1)},${payloadMember(delivery.payload)}}\n`
 }
 
-const payloadMember = (payload: Uint8Array): string => {
+/** The payload as a member of a JSON object: what it is, or text, or base64. */
+export const payloadMember = (payload: Uint8Array): string => {
   const text = textOf(payload)
   if (text === undefined) {
     return `"base64":${JSON.stringify(base64(payload))}`

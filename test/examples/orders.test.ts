@@ -6,6 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import * as NatsServer from "../support/nats-server.ts"
+import { sluice } from "../support/sluice.ts"
 import { witness } from "../support/witness.ts"
 
 interface Ended {
@@ -46,6 +47,7 @@ const expected = {
   processed: 9_935,
   rejected: 40,
   failed: 25,
+  deadLettered: 65,
   orderViolations: 0,
   duplicates: 0
 }
@@ -83,6 +85,11 @@ describe("examples/01_orders", () => {
     assert.strictEqual(retried, 250)
   }, 60_000)
 
+  it("brings back exactly what had failed, once the handler is mended", async () => {
+    const { rest } = summaryOf(await start(["--json", "--fixed"], {}))
+    assert.deepStrictEqual(rest, { ...expected, replayed: 25 })
+  }, 60_000)
+
   it("counts an input of another size and mix", async () => {
     const { rest, retried } = summaryOf(await start(["--json", "--input", "-"], {}, otherMix))
     assert.deepStrictEqual(rest, {
@@ -91,6 +98,7 @@ describe("examples/01_orders", () => {
       processed: 4,
       rejected: 2,
       failed: 2,
+      deadLettered: 4,
       orderViolations: 0,
       duplicates: 0
     })
@@ -109,7 +117,7 @@ describe("examples/01_orders", () => {
   }, 30_000)
 
   it("says in one line what is wrong with the input, and exits with 2", async () => {
-    for (const args of [["--input", "no/such/file"], ["--input"], ["--work-ms", "x"], ["--nonsense"]]) {
+    for (const args of [["--input", "no/such/file"], ["--input"], ["--work-ms", "x"], ["--nonsense"], ["--keep"]]) {
       const { code, stderr, stdout } = await start(args, {})
       assert.strictEqual(code, 2, stderr)
       assert.strictEqual(stdout, "")
@@ -144,6 +152,20 @@ describe.each(NatsServer.wantedVersions())("examples/01_orders on nats-server %s
       Effect.scoped(Effect.flatMap(witness(server.url), (eyes) => Effect.promise(() => eyes.streams())))
     )
     assert.deepStrictEqual(streams, [])
+    await server.stop()
+  }, 60_000)
+
+  it("keeps its dead letters if it is told to, for the command line", async () => {
+    const server = await NatsServer.start({ version })
+    const env = { NATS_URL: server.url }
+    summaryOf(await start(["--json", "--keep"], env))
+    const listed = await sluice(["dlq", "ls", "--json"], { env })
+    assert.strictEqual(listed.code, 0, listed.stderr)
+    const groups = listed.stdout.trimEnd().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>)
+    assert.deepStrictEqual(groups.map(({ count, kind, reason }) => [kind, reason, count]), [
+      ["undecodable", "DecodeError", 40],
+      ["failed", "CardDeclined", 25]
+    ])
     await server.stop()
   }, 60_000)
 

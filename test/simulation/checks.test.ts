@@ -31,7 +31,9 @@ const ledger: Ledger = {
   processed: 2,
   retried: 0,
   rejected: 0,
-  failed: 0
+  failed: 0,
+  deadLettered: 0,
+  dropped: 0
 }
 
 const who = { group: "g0", replica: 0 }

@@ -53,9 +53,7 @@ export const delivered = (ledger: Ledger): number =>
 
 /** A reader in a fiber, with a hand on its drain and its ledger. */
 export const start = Effect.fnUntraced(function*<E, R>(reader: Effect.Effect<void, E, R>) {
-  let ledger: () => Ledger = () => {
-    throw new Error("the reader has not registered")
-  }
+  const ledgers: Array<() => Ledger> = []
   let drain = () => {}
   const draining = Effect.callback<void>((resume) => {
     drain = () => resume(Effect.void)
@@ -64,14 +62,16 @@ export const start = Effect.fnUntraced(function*<E, R>(reader: Effect.Effect<voi
     Effect.provideService(Reader.Control, {
       draining,
       register: (registered) => {
-        ledger = registered.ledger
+        ledgers.push(registered.ledger)
       }
     }),
     Effect.forkChild({ startImmediately: true })
   )
   return {
     fiber,
-    ledger: () => ledger(),
+    ledger: () => ledgers[0]!(),
+    /** Of what is replayed for it, if it has dead letters. */
+    replays: () => ledgers[1]!(),
     drain: Effect.sync(() => drain()),
     interrupt: Fiber.interrupt(fiber)
   }

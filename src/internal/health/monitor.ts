@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import type { Problem, Reader, Report } from "../../Health.ts"
 import * as Metrics from "../../Metrics.ts"
 import type { ConnectionStatus, Flow, Inlet, Source, Transport } from "../../Transport.ts"
+import { Letters } from "./letters.ts"
 import type { Vitals } from "./vitals.ts"
 
 /** Messages are there, and so long none has come: the reader is stalled. Longer than any pull waits. */
@@ -34,6 +35,7 @@ export class Monitor {
   readonly #vitals: Vitals
   readonly #now: () => number
   readonly #readers = new Set<Watched>()
+  readonly #letters: Letters
   #status: ConnectionStatus = { _tag: "Connecting", attempt: 0, reason: Option.none() }
   #since: number
 
@@ -42,12 +44,14 @@ export class Monitor {
     this.#vitals = vitals
     this.#now = now
     this.#since = now()
+    this.#letters = new Letters(now)
   }
 
   /** The same transport; whoever reads over it is watched. */
   get transport(): Transport["Service"] {
     return {
       ...this.#transport,
+      publish: this.#letters.watch(this.#transport.publish),
       open: (source, flow) =>
         Effect.gen({ self: this }, function*() {
           const watched: Watched = {
@@ -101,6 +105,7 @@ export class Monitor {
         problems.push({ _tag: "ReaderStalled", stream, consumer, pending, quietMs })
       }
     }
+    problems.push(...this.#letters.problems)
     return {
       ready: problems.length === 0,
       live: !problems.some(({ _tag }) => _tag === "Closed" || _tag === "UserThreadDead"),

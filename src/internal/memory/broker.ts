@@ -19,6 +19,7 @@ import {
   StreamNotFound,
   type TransportError
 } from "../../TransportError.ts"
+import { captured } from "./advisories.ts"
 import { Consumer, type Environment } from "./consumer.ts"
 import type { Stored } from "./log.ts"
 import * as Rules from "./rules.ts"
@@ -49,6 +50,7 @@ export class Broker {
   #scheduled = false
   #closed = false
   #names = 0
+  #advisories = 0
 
   constructor(options: {
     readonly clock: Clock.Clock
@@ -284,6 +286,10 @@ export class Broker {
   readonly #advise = (advisory: Advisory): void => {
     for (const listener of this.#listeners) {
       listener(advisory)
+    }
+    const message = captured(advisory, ++this.#advisories)
+    if (message !== undefined && this.#route(message.subject) !== undefined) {
+      this.ask(() => void this.publish(message))
     }
   }
 

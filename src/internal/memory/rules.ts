@@ -133,7 +133,8 @@ const nameProblem = (what: string, name: string): TransportError | undefined =>
 
 const patternProblem = (patterns: ReadonlyArray<string>): TransportError | undefined => {
   for (const text of patterns) {
-    const made = Subject.pattern(text)
+    // What the server tells about itself may be kept; nobody publishes it.
+    const made = Subject.pattern(text.startsWith("$JS.EVENT.") ? text.slice(1) : text)
     if (Result.isFailure(made)) {
       return invalid("subject", made.failure.problem, made.failure.hint)
     }

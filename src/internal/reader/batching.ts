@@ -9,14 +9,13 @@ import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
-import type * as Schedule from "effect/Schedule"
 import type { Delivery } from "../../Message.ts"
 import * as Settlement from "../../Settlement.ts"
 import type * as Topic from "../../Topic.ts"
 import type { Transport } from "../../Transport.ts"
 import type { TransportError } from "../../TransportError.ts"
-import { type RetryOptions, TimeBudgetExceeded } from "./options.ts"
-import { type Item, Outcomes, toItem } from "./outcome.ts"
+import { TimeBudgetExceeded } from "./options.ts"
+import { type Item, Outcomes, type Retrying, toItem } from "./outcome.ts"
 import type { Plan } from "./plan.ts"
 import { open, type Session } from "./session.ts"
 import type { Tally } from "./tally.ts"
@@ -34,7 +33,9 @@ export interface Work<P, A, R> {
   readonly draining: Effect.Effect<void>
   readonly size: number
   readonly withinMs: number
-  readonly retrying: RetryOptions<R> & { readonly retry?: Schedule.Schedule<unknown, never> | undefined }
+  readonly retrying: Retrying<R>
+  /** What a handler sees of a delivery, where that is not the delivery itself. */
+  readonly messageOf?: (delivery: Delivery) => Delivery
   readonly handler: (
     batch: NonEmptyReadonlyArray<Entry<A>>
   ) => Effect.Effect<void | ReadonlyArray<Settlement.Settlement>, unknown, R>
@@ -80,7 +81,8 @@ class Batcher<P, A, R> {
         const chunk = yield* this.#session.inlet.take(this.#work.size - this.#waiting.length)
         const now = this.#clock.currentTimeMillisUnsafe()
         for (const delivery of chunk) {
-          this.#waiting.push({ item: toItem(this.#work.topic, delivery), since: now })
+          const item = toItem(this.#work.topic, delivery, this.#work.messageOf?.(delivery))
+          this.#waiting.push({ item, since: now })
         }
         this.#signal()
         this.#session.tally.sync()
@@ -157,10 +159,15 @@ class Batcher<P, A, R> {
         } else if (Result.isFailure(item.value)) {
           yield* this.#outcomes.undecodable(item, item.value.failure)
         } else {
+          const doom = this.#outcomes.doomed(item)
+          if (doom !== undefined) {
+            yield* this.#outcomes.giveUp(item, doom)
+            continue
+          }
           item.phase = "running"
           this.#session.inlet.runs?.(item.delivery, true)
           batch.push(item)
-          entries.push({ value: item.value.success, message: item.delivery, attempt: item.attempt })
+          entries.push({ value: item.value.success, message: item.message, attempt: item.attempt })
         }
       }
       if (!isReadonlyArrayNonEmpty(entries)) {

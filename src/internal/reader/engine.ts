@@ -8,7 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Hash from "effect/Hash"
 import * as Latch from "effect/Latch"
 
-type Step = { readonly _tag: "Done" } | { readonly _tag: "Park"; readonly millis: number }
+type Step = { readonly _tag: "Done" } | { readonly _tag: "Park"; readonly millis: number; readonly room?: number }
 
 /** What `Lanes.Options` documents. */
 interface Options<A, R> {
@@ -17,6 +17,7 @@ interface Options<A, R> {
   readonly key: (item: A) => string | undefined
   readonly run: (item: A, startedAt: number) => Effect.Effect<Step, never, R>
   readonly handBack: (items: ReadonlyArray<A>, begun: boolean) => Effect.Effect<void, never, R>
+  readonly overflow?: (item: A, millis: number) => Effect.Effect<void, never, R>
   readonly budget?: { readonly millis: number; readonly exceeded: (item: A) => Effect.Effect<Step, never, R> }
 }
 
@@ -26,6 +27,8 @@ type RunFork<R> = <B, E>(effect: Effect.Effect<B, E, R>) => Fiber.Fiber<B, E>
 interface Parked<A> {
   readonly items: Array<A>
   readonly timer: Fiber.Fiber<void>
+  readonly until: number
+  readonly room: number
 }
 
 /** One lane: what waits in it, which of its keys are parked, what runs. */
@@ -236,7 +239,24 @@ export class Engine<A, R> {
         return true
       }
       parked.items.push(item)
+      if (parked.items.length - 1 > parked.room) {
+        this.#overflow(lane, this.#options.key(item) ?? "", parked)
+      }
     }
+  }
+
+  /** Too many wait behind the first: it leaves, and the others go on. */
+  #overflow(lane: Lane<A, R>, key: string, { items, timer, until }: Parked<A>): void {
+    const { overflow } = this.#options
+    const [first, ...others] = items
+    if (overflow === undefined || first === undefined) {
+      return
+    }
+    timer.interruptUnsafe()
+    lane.parked.delete(key)
+    lane.line.unshift(others)
+    this.#leave(1)
+    this.#runFork(overflow(first, Math.max(0, until - this.#clock.currentTimeMillisUnsafe())))
   }
 
   #finish(lane: Lane<A, R>, step: Step): void {
@@ -247,13 +267,13 @@ export class Engine<A, R> {
     lane.running = undefined
     lane.overdue = "no"
     if (step._tag === "Park") {
-      this.#park(lane, item, step.millis)
+      this.#park(lane, item, step.millis, step.room)
     } else {
       this.#leave(1)
     }
   }
 
-  #park(lane: Lane<A, R>, item: A, millis: number): void {
+  #park(lane: Lane<A, R>, item: A, millis: number, room = Number.POSITIVE_INFINITY): void {
     const key = this.#options.key(item)
     const items = [item]
     const resume = Effect.sync(() => {
@@ -270,7 +290,9 @@ export class Engine<A, R> {
         this.#start(lane, lane.work)
       }
     })
-    const parked: Parked<A> = { items, timer: this.#runFork(Effect.andThen(Effect.sleep(Math.max(1, millis)), resume)) }
+    const timer = this.#runFork(Effect.andThen(Effect.sleep(Math.max(1, millis)), resume))
+    const until = this.#clock.currentTimeMillisUnsafe() + millis
+    const parked: Parked<A> = { items, timer, until, room }
     if (key === undefined) {
       this.#parked.add(parked)
     } else {

@@ -8,7 +8,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
-import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Lanes from "../../Lanes.ts"
 import type { Delivery } from "../../Message.ts"
@@ -16,8 +15,9 @@ import * as Settlement from "../../Settlement.ts"
 import type * as Topic from "../../Topic.ts"
 import type { Transport } from "../../Transport.ts"
 import type { TransportError } from "../../TransportError.ts"
-import { type RetryOptions, TimeBudgetExceeded } from "./options.ts"
-import { Item, Outcomes, toItem } from "./outcome.ts"
+import { type Guards, Held } from "./guards.ts"
+import { TimeBudgetExceeded } from "./options.ts"
+import { inputOf, Item, Outcomes, type Retrying, toItem } from "./outcome.ts"
 import type { Plan } from "./plan.ts"
 import { open, type Session } from "./session.ts"
 import type { Tally } from "./tally.ts"
@@ -28,7 +28,10 @@ export interface Work<P, A, R> {
   readonly tally: Tally
   readonly draining: Effect.Effect<void>
   readonly lanes: number
-  readonly retrying: RetryOptions<R> & { readonly retry?: Schedule.Schedule<unknown, never> | undefined }
+  readonly retrying: Retrying<R>
+  readonly guards: Guards | undefined
+  /** What a handler sees of a delivery, where that is not the delivery itself. */
+  readonly messageOf?: (delivery: Delivery) => Delivery
   readonly handler: (value: A, message: Delivery, attempt: number) => Effect.Effect<unknown, unknown, R>
 }
 
@@ -44,10 +47,11 @@ export const run = <P, A, R>(work: Work<P, A, R>): Effect.Effect<void, Transport
       key: (item) => item.key,
       run: (item, now) => runner.run(item, now),
       handBack: (items, begun) => outcomes.handBack(items, begun),
+      overflow: (item, millis) => outcomes.returned(item, millis),
       budget: { millis: work.plan.timeBudgetMs, exceeded: (item) => runner.exceeded(item) }
     })
     yield* drainWhenAsked(work, session, outcomes, lanes)
-    const ended = yield* Effect.exit(feed(work.topic, session, outcomes, lanes))
+    const ended = yield* Effect.exit(feed(work, session, outcomes, lanes))
     if (Exit.isFailure(ended)) {
       if (work.plan.onError === "raise" || !Cause.hasFails(ended.cause)) {
         return yield* ended
@@ -62,7 +66,7 @@ export const run = <P, A, R>(work: Work<P, A, R>): Effect.Effect<void, Transport
 
 /** Takes what there is room for and deals it out, until there is nothing more to take. */
 const feed = <P, A, R>(
-  topic: Topic.Topic<P, A>,
+  { guards, messageOf, topic }: Work<P, A, R>,
   session: Session,
   outcomes: Outcomes<R>,
   lanes: Lanes.Lanes<Item<A>>
@@ -70,11 +74,16 @@ const feed = <P, A, R>(
   Effect.gen(function*() {
     while (true) {
       yield* lanes.awaitRoom
-      const chunk: NonEmptyReadonlyArray<Delivery> = yield* session.inlet.take(lanes.room())
+      if (guards?.isHeld === true) {
+        // Where nothing is left to try with, one more has to come.
+        yield* Effect.raceFirst(guards.awaitFlow, lanes.awaitEmpty)
+      }
+      const room = guards?.isHeld === true ? 1 : lanes.room()
+      const chunk: NonEmptyReadonlyArray<Delivery> = yield* session.inlet.take(room)
       const items: Array<Item<A>> = []
       const late: Array<Item<A>> = []
       for (const delivery of chunk) {
-        const item = toItem(topic, delivery)
+        const item = toItem(topic, delivery, messageOf?.(delivery))
         ;(session.isBarred(item) ? late : items).push(item)
       }
       lanes.offerUnsafe(items)
@@ -135,11 +144,18 @@ class Runner<P, A, R> {
     if (Result.isFailure(item.value)) {
       return Effect.andThen(this.#outcomes.undecodable(item, item.value.failure), next)
     }
+    const doom = this.#outcomes.doomed(item)
+    if (doom !== undefined) {
+      return Effect.andThen(this.#outcomes.giveUp(item, doom), next)
+    }
     item.phase = "running"
     item.startedAt = now
     this.#session.inlet.runs?.(item.delivery, true)
     return Effect.matchCauseEffect(this.#call(item, item.value.success), {
-      onFailure: (cause) => this.#failed(item, cause),
+      onFailure: (cause) => {
+        const held = cause.reasons.find(Cause.isFailReason)?.error
+        return held instanceof Held ? this.#hold(item, held.millis) : this.#failed(item, cause)
+      },
       onSuccess: () => {
         this.#observe(item)
         const settled = this.#outcomes.succeeded(item)
@@ -162,11 +178,27 @@ class Runner<P, A, R> {
   }
 
   #call(item: Item<A>, value: A): Effect.Effect<unknown, unknown, R> {
+    const { guards, handler } = this.#work
     try {
-      return this.#work.handler(value, item.delivery, item.attempt)
+      return guards === undefined ? handler(value, item.message, item.attempt) : guards.run(
+        item,
+        (cause) => this.#outcomes.meaningOf(inputOf(cause)),
+        Effect.suspend(() => handler(value, item.message, item.attempt))
+      )
     } catch (defect) {
       return Effect.die(defect)
     }
+  }
+
+  /** Not now: it has used up nothing, and its key waits. */
+  #hold(item: Item<A>, millis: number): Effect.Effect<Lanes.Step, never, R> {
+    this.#session.inlet.runs?.(item.delivery, false)
+    if (this.#session.draining) {
+      this.#session.bar(item)
+      return Effect.andThen(this.#outcomes.handBack([item], false), next)
+    }
+    item.phase = "parked"
+    return Effect.succeed(Lanes.park(millis))
   }
 
   #failed(item: Item<A>, cause: Cause.Cause<unknown>): Effect.Effect<Lanes.Step, never, R> {
@@ -181,12 +213,15 @@ class Runner<P, A, R> {
         this.#session.bar(item)
         return Effect.andThen(this.#outcomes.settle(item, Settlement.nak()), next)
       }
-      if (item.key === undefined || delay > this.#work.plan.timeBudgetMs) {
+      const { whenKeyFails = "block" } = this.#work.retrying
+      if (item.key === undefined || whenKeyFails === "skip" || delay > this.#work.plan.timeBudgetMs) {
         return Effect.andThen(this.#outcomes.settle(item, Settlement.nak(delay)), next)
       }
       item.retries++
       item.phase = "parked"
-      return Effect.succeed(Lanes.park(delay))
+      return Effect.succeed(
+        whenKeyFails === "block" ? Lanes.park(delay) : Lanes.park(delay, { room: whenKeyFails.park })
+      )
     })
   }
 

@@ -8,6 +8,7 @@ import type * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Message from "../../Message.ts"
+import type * as Outcome from "../../Outcome.ts"
 import type * as Queue from "../../Queue.ts"
 import type * as Topology from "../../Topology.ts"
 
@@ -119,6 +120,33 @@ export interface Failure {
   readonly cause: Cause.Cause<unknown>
   /** How often it was tried, here and elsewhere. */
   readonly attempts: number
+  /** It was given up before its attempts were used up, because the failure said that none would help. */
+  readonly permanent?: boolean
+}
+
+/**
+ * Where a reader's dead letters go, and what they contain.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DeadLetterOptions {
+  /** The stream that takes them; see `DeadLetter.stream`. Default `DLQ`. */
+  readonly stream?: string
+  /** What their subjects begin with. Default: the stream's name in lower case. */
+  readonly prefix?: string
+  /**
+   * The payload goes along (`"full"`, the default); or stays where it is (`"reference"`); or becomes what a function makes
+   * of its bytes. What did not go along is fetched from its stream when the letter is replayed, if it is still there.
+   */
+  readonly payload?: "full" | "reference" | ((payload: Uint8Array) => Uint8Array)
+  /**
+   * What may be said of a failure beyond its tag. It is stored for weeks, and read by others. Default: what a `DecodeError`
+   * or a `TimeBudgetExceeded` says, which contains no data, and nothing of any other error.
+   */
+  readonly describe?: (failure: Failure) => string
+  /** Whether the reader takes what is replayed for it, for which it reads a consumer of its own there. Default `true`. */
+  readonly replays?: boolean
 }
 
 /**
@@ -138,6 +166,79 @@ export interface RetryOptions<R> {
    * back later.
    */
   readonly onGiveUp?: (failure: Failure, message: Message.Delivery) => Effect.Effect<unknown, unknown, R>
+  /**
+   * What happens to the key of a message that failed. `"block"`, the default: the key waits until the message has come to
+   * its end. `{ park: n }`: so many of the key's later messages wait; when there are more, the failed one goes back to the
+   * broker, and the key goes on without it. `"skip"`: that at once. A message without a key always goes back.
+   */
+  readonly whenKeyFails?: "block" | "skip" | { readonly park: number }
+}
+
+/**
+ * What a failure means; `undefined` leaves it to the error (`Outcome.key`), and then to the schedule.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Classify<E> = (error: E | TimeBudgetExceeded | Defect) => Outcome.Outcome | undefined
+
+/**
+ * What becomes of a message that is given up, and of which messages that is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OutcomeOptions<E> {
+  readonly classify?: Classify<E>
+  /** Messages that are given up become dead letters: `true` for all defaults. Without it they are terminated. */
+  readonly deadLetter?: true | DeadLetterOptions
+}
+
+/**
+ * When to take a dependency for down, and how long to leave it alone.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BreakerOptions<E> {
+  /** After so many failures in a row. Default 5. */
+  readonly failures?: number
+  /** How long until one message is tried again; a schedule gives the n-th time in a row. Default 1 second. */
+  readonly openFor?: Duration.Input | Schedule.Schedule<unknown, number>
+  /** Whether a failure speaks against the dependency. Default: every one that is worth trying again. */
+  readonly trips?: (error: E | TimeBudgetExceeded | Defect) => boolean
+  /** Readers with the same key and the same store share a circuit. Default: the reader's name. */
+  readonly key?: string
+}
+
+/**
+ * How many messages are handled in a time: at most `limit` in each `window`, evenly after the first `limit`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RateLimitOptions {
+  readonly limit: number
+  readonly window: Duration.Input
+  /** For all messages of the reader, the default, or for those of each key. Of each key seen, a little is kept in memory. */
+  readonly per?: "reader" | "key"
+}
+
+/**
+ * What stands before a handler. A message that is held here is not tried: it keeps its attempts, its place among those of its
+ * key, and its lease. Effect's `CircuitBreaker` and `RateLimiter` do it, in memory unless a `CircuitBreakerStore` or a
+ * `RateLimiterStore` is provided.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface GuardOptions<E> {
+  /**
+   * Stops when a dependency is down: nothing more is taken in, what is held stays, and one message at a time tries whether it
+   * is back. What fails meanwhile has used up no attempt.
+   */
+  readonly breaker?: BreakerOptions<E>
+  readonly rateLimit?: RateLimitOptions
 }
 
 /**
@@ -182,6 +283,10 @@ export interface Ledger {
   readonly rejected: number
   /** Messages given up after their last attempt. */
   readonly failed: number
+  /** Of the rejected and the failed: those that became dead letters. */
+  readonly deadLettered: number
+  /** Messages whose failure said that nobody needs them any more. */
+  readonly dropped: number
 }
 
 /**

@@ -10,10 +10,12 @@ import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type { Delivery } from "../../Message.ts"
+import * as Outcome from "../../Outcome.ts"
 import * as Settlement from "../../Settlement.ts"
 import type * as Topic from "../../Topic.ts"
 import type { Verdict } from "../../Transport.ts"
-import { Defect, type Failure, type RetryOptions, TimeBudgetExceeded } from "./options.ts"
+import { Burying } from "./burying.ts"
+import { type Classify, Defect, type Failure, type RetryOptions, TimeBudgetExceeded } from "./options.ts"
 import type { Session } from "./session.ts"
 
 type Step = (now: number, input: unknown) => Pull.Pull<[unknown, Duration.Duration], never, unknown>
@@ -21,6 +23,8 @@ type Step = (now: number, input: unknown) => Pull.Pull<[unknown, Duration.Durati
 /** A delivery on its way through a reader. */
 export class Item<A> {
   readonly delivery: Delivery
+  /** What the handler sees: the delivery, or the message that a replay brings back. */
+  readonly message: Delivery
   readonly value: Result.Result<A, Topic.DecodeError | Defect>
   /** Whose order must be kept; undefined for nobody's. */
   readonly key: string | undefined
@@ -28,10 +32,17 @@ export class Item<A> {
   /** How often it was tried again here, without the broker. */
   retries = 0
   startedAt = 0
+  admitted = false
   step: Step | undefined
 
-  constructor(delivery: Delivery, value: Result.Result<A, Topic.DecodeError | Defect>, key: string | undefined) {
+  constructor(
+    delivery: Delivery,
+    message: Delivery,
+    value: Result.Result<A, Topic.DecodeError | Defect>,
+    key: string | undefined
+  ) {
     this.delivery = delivery
+    this.message = message
     this.value = value
     this.key = key
   }
@@ -42,12 +53,12 @@ export class Item<A> {
 }
 
 /** Decodes a delivery. A topic whose functions throw makes an undecodable message, not a dead reader. */
-export const toItem = <P, A>(topic: Topic.Topic<P, A>, delivery: Delivery): Item<A> => {
+export const toItem = <P, A>(topic: Topic.Topic<P, A>, delivery: Delivery, message = delivery): Item<A> => {
   try {
-    const value = topic.decode(delivery)
-    return new Item(delivery, value, Result.isSuccess(value) ? topic.key(value.success) : undefined)
+    const value = topic.decode(message)
+    return new Item(delivery, message, value, Result.isSuccess(value) ? topic.key(value.success) : undefined)
   } catch (defect) {
-    return new Item<A>(delivery, Result.fail(new Defect({ defect })), undefined)
+    return new Item<A>(delivery, message, Result.fail(new Defect({ defect })), undefined)
   }
 }
 
@@ -56,17 +67,22 @@ export const defaultRetry = Schedule.min([Schedule.exponential("1 second"), Sche
   Schedule.jittered
 )
 
+/** What a reader was told about failures. Its schedule and its classes are typed where they are given. */
+export interface Retrying<R> extends RetryOptions<R> {
+  readonly retry?: Schedule.Schedule<unknown, never> | undefined
+  readonly classify?: Classify<never> | undefined
+}
+
 export class Outcomes<R> {
   readonly #session: Session
-  readonly #options: RetryOptions<R>
+  readonly #options: Retrying<R>
+  readonly #burying: Burying
   readonly #retry: Schedule.Schedule<unknown, never>
   readonly #maxAttempts: number
 
-  constructor(
-    session: Session,
-    options: RetryOptions<R> & { readonly retry?: Schedule.Schedule<unknown, never> | undefined }
-  ) {
+  constructor(session: Session, options: Retrying<R>) {
     this.#session = session
+    this.#burying = new Burying(session)
     this.#options = options
     this.#retry = options.retry ?? defaultRetry
     this.#maxAttempts = session.plan.retryable ? options.maxAttempts ?? 5 : 1
@@ -86,8 +102,14 @@ export class Outcomes<R> {
     return Effect.void
   }
 
+  /** Its key does not wait for it any longer: it goes back for what is left of its delay. */
+  returned<A>(item: Item<A>, millis: number): Effect.Effect<void> {
+    return this.settle(item, Settlement.nak(millis))
+  }
+
   succeeded<A>(item: Item<A>): Effect.Effect<void> {
     this.#session.tally.processed++
+    this.#burying.forget(item.delivery)
     return this.settle(item, Settlement.ack)
   }
 
@@ -95,8 +117,19 @@ export class Outcomes<R> {
   failed<A>(item: Item<A>, cause: Cause.Cause<unknown>): Effect.Effect<number | "givenUp", never, R> {
     return Effect.gen({ self: this }, function*() {
       const failure = failureOf(cause, item.attempt)
+      const input = inputOf(cause)
+      const outcome = yield* this.classify(input)
+      yield* this.#burying.noteFailure(item.delivery)
+      if (outcome._tag === "Drop") {
+        yield* this.#drop(item, failure)
+        return "givenUp"
+      }
+      if (outcome._tag === "Permanent") {
+        yield* this.giveUp(item, { ...failure, permanent: true })
+        return "givenUp"
+      }
       if (item.attempt < this.#maxAttempts) {
-        const delay = yield* this.#nextDelay(item, inputOf(cause))
+        const delay = outcome._tag === "Later" ? outcome.delayMs : yield* this.#nextDelay(item, input)
         if (delay !== undefined) {
           this.#session.tally.retried++
           yield* Effect.logDebug("a message failed and will be tried again", this.#ids(item, failure), cause)
@@ -113,28 +146,73 @@ export class Outcomes<R> {
     return this.giveUp(item, { _tag: "Undecodable", reason, cause: Cause.fail(error), attempts: item.attempt })
   }
 
+  /** Why it was to be given up when it came the last time, if it was: then its handler has had its attempts. */
+  doomed<A>(item: Item<A>): Failure | undefined {
+    return this.#burying.doomed(item.delivery)
+  }
+
   giveUp<A>(item: Item<A>, failure: Failure): Effect.Effect<void, never, R> {
     return Effect.gen({ self: this }, function*() {
       item.phase = "givingUp"
       const { onGiveUp } = this.#options
+      const buried = yield* Effect.exit(this.#burying.bury(item.delivery, item.message, failure))
+      if (Exit.isFailure(buried)) {
+        this.#burying.doom(item.delivery, failure)
+        return yield* this.keep(item, failure.reason, buried.cause)
+      }
       if (onGiveUp !== undefined) {
-        const exit = yield* Effect.exit(Effect.suspend(() => onGiveUp(failure, item.delivery)))
+        const exit = yield* Effect.exit(Effect.suspend(() => onGiveUp(failure, item.message)))
         if (Exit.isFailure(exit)) {
           return yield* this.keep(item, failure.reason, exit.cause)
         }
       }
       const { tally } = this.#session
+      this.#burying.forget(item.delivery)
+      if (this.#session.plan.burial !== undefined) {
+        tally.deadLettered++
+      }
       if (failure._tag === "Undecodable") {
         tally.rejected++
       } else {
         tally.failed++
       }
       // Where somebody takes care of what is given up, it is no longer worth a warning.
-      const log = onGiveUp === undefined ? Effect.logWarning : Effect.logDebug
+      const isCared = onGiveUp !== undefined || this.#session.plan.burial !== undefined
+      const log = isCared ? Effect.logDebug : Effect.logWarning
       yield* log("a message was given up", this.#ids(item, failure))
       yield* Effect.logDebug("why it was given up", failure._tag === "Undecodable" ? failure.reason : failure.cause)
       yield* this.settle(item, Settlement.term(failure.reason))
     })
+  }
+
+  /** Nobody needs it any more. */
+  #drop<A>(item: Item<A>, failure: Failure): Effect.Effect<void> {
+    this.#session.tally.dropped++
+    this.#burying.forget(item.delivery)
+    return Effect.andThen(
+      Effect.logDebug("a message was dropped", this.#ids(item, failure)),
+      this.settle(item, Settlement.term(`dropped: ${failure.reason}`))
+    )
+  }
+
+  /** What the reader says of a failure, else what the error says of itself. */
+  classify(input: unknown): Effect.Effect<Outcome.Outcome> {
+    const { defect, outcome } = this.meaningOf(input)
+    return defect === undefined
+      ? Effect.succeed(outcome)
+      : Effect.as(Effect.logError("a classify function died; the message is tried again", defect.cause), outcome)
+  }
+
+  meaningOf(input: unknown): {
+    readonly outcome: Outcome.Outcome
+    readonly input: unknown
+    readonly defect?: { readonly cause: unknown }
+  } {
+    try {
+      return { input, outcome: this.#options.classify?.(input as never) ?? Outcome.of(input) ?? Outcome.retry }
+    } catch (cause) {
+      return { input, outcome: Outcome.retry, defect: { cause } }
+    }
   }
 
   /** Giving up failed, so the message must not go. */
@@ -219,7 +297,7 @@ const failureOf = (cause: Cause.Cause<unknown>, attempts: number): Failure => {
 }
 
 /** What the schedule sees: a typed failure as it is, anything else as a defect. */
-const inputOf = (cause: Cause.Cause<unknown>): unknown => {
+export const inputOf = (cause: Cause.Cause<unknown>): unknown => {
   const fail = cause.reasons.find(Cause.isFailReason)
   return fail === undefined || Cause.hasDies(cause) ? new Defect({ defect: Cause.squash(cause) }) : fail.error
 }

@@ -4,13 +4,15 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as AckPolicy from "../../AckPolicy.ts"
 import type * as Metrics from "../../Metrics.ts"
 import * as Queue from "../../Queue.ts"
 import * as Topology from "../../Topology.ts"
 import type * as Transport from "../../Transport.ts"
 import { invalid, type TransportError } from "../../TransportError.ts"
-import type { Options } from "./options.ts"
+import * as Letters from "./letters.ts"
+import type { DeadLetterOptions, Options } from "./options.ts"
 
 export interface Plan {
   /** `ORDERS/billing`: what logs and ledgers call this reader. */
@@ -27,6 +29,8 @@ export interface Plan {
   /** A message that fails can be asked for again. */
   readonly retryable: boolean
   readonly acksOnEnqueue: (subject: string) => boolean
+  /** What is given up becomes a dead letter here. */
+  readonly burial: Letters.Burial | undefined
 }
 
 /** What a kind of reader does with its deliveries. */
@@ -37,6 +41,7 @@ export interface Usage {
   readonly maxAttempts: number
   /** Something has to be done before a message is terminated. */
   readonly onGiveUp: boolean
+  readonly deadLetter?: true | DeadLetterOptions | undefined
   /** The reader interrupts handlers itself; then a lease is renewed for as long as it holds the delivery. */
   readonly enforcesBudget: boolean
 }
@@ -51,7 +56,8 @@ export const make = (
   const queue = options.queue ?? Queue.suspend()
   const timeBudgetMs = Duration.toMillis(Duration.fromInputUnsafe(options.timeBudget ?? "15 minutes"))
   const name = `${options.stream}/${consumer}`
-  const problem = problemOf(options, policy, usage, timeBudgetMs)
+  const burial = burialOf(options, usage.deadLetter)
+  const problem = problemOf(options, policy, usage, timeBudgetMs) ?? buryingProblem(options, policy, burial)
   if (problem !== undefined) {
     return Effect.fail(invalid(`reader ${name}`, ...problem))
   }
@@ -73,8 +79,32 @@ export const make = (
     capacity: queue.strategy === "suspend" ? queue.messages : Math.min(usage.lanes, queue.messages),
     confirmed: policy._tag === "confirmed",
     retryable: isRetryable(policy) && !isOrdered(options),
-    acksOnEnqueue: AckPolicy.acksOnEnqueue(policy)
+    acksOnEnqueue: AckPolicy.acksOnEnqueue(policy),
+    burial: burial === undefined || "problem" in burial ? undefined : burial
   })
+}
+
+/** What brings the handler of this plan the messages that are replayed for it; nothing where there are no letters. */
+export const forReplays = (plan: Plan): Plan | undefined => {
+  const { burial, source } = plan
+  if (burial === undefined || burial.options.replays === false) {
+    return undefined
+  }
+  const stream = burial.options.stream ?? Letters.STREAM
+  const name = Letters.replayConsumer(burial.stream, burial.consumer)
+  const own = source._tag === "durable" ? Option.getOrUndefined(source.create) : undefined
+  const consumer = Topology.consumer(name, {
+    filters: [`${burial.subject}.${Letters.events.replay}`],
+    ...(own === undefined ? {} : { ackWait: own.ackWaitMs })
+  })
+  return {
+    ...plan,
+    name: `${plan.name} (replays)`,
+    labels: { stream, consumer: name },
+    source: { _tag: "durable", stream, consumer: name, create: Option.some(consumer) },
+    // Whether there is such a stream, and whether it may be read, must not decide about the reader itself.
+    onError: "wait"
+  }
 }
 
 // internals
@@ -102,6 +132,43 @@ const sourceOf = (pattern: string, options: Options, policy: AckPolicy.Policy): 
     ...(options.maxDeliver === undefined ? {} : { maxDeliver: options.maxDeliver })
   })
   return { _tag: "durable", stream, consumer, create: options.bind === true ? Option.none() : Option.some(owned) }
+}
+
+const burialOf = (
+  { consumer, stream }: Options,
+  deadLetter: true | DeadLetterOptions | undefined
+): Letters.Burial | { readonly problem: string } | undefined => {
+  if (deadLetter === undefined) {
+    return undefined
+  }
+  const options = deadLetter === true ? {} : deadLetter
+  if (typeof consumer !== "string") {
+    return { problem: `an ${consumer._tag} reader has no name of its own that dead letters could bear` }
+  }
+  const subject = Letters.subjectOf(Letters.prefixOf(options), stream, consumer)
+  return Result.isFailure(subject)
+    ? { problem: subject.failure.message }
+    : { options, stream, consumer, subject: subject.success }
+}
+
+const buryingProblem = (
+  options: Options,
+  policy: AckPolicy.Policy,
+  burial: ReturnType<typeof burialOf>
+): readonly [problem: string, hint: string] | undefined => {
+  if (burial === undefined) {
+    return undefined
+  }
+  if ("problem" in burial) {
+    return [burial.problem, "Leave out `deadLetter`, or give the consumer a short name."]
+  }
+  if (!isRetryable(policy)) {
+    const problem = `${policy._tag} may have acknowledged a message before it fails, so a dead letter could be lost`
+    return [problem, "Leave out `deadLetter`, or use AckPolicy.onProcess."]
+  }
+  return options.stream === (burial.options.stream ?? Letters.STREAM)
+    ? ["what reads dead letters cannot have its own in the same stream", "Give it another: deadLetter: { stream }."]
+    : undefined
 }
 
 /** What is wrong, and what to do about it. */

@@ -17,6 +17,7 @@ import type { Tally } from "./tally.ts"
 
 export class Session {
   readonly inlet: Inlet
+  readonly transport: Transport["Service"]
   readonly plan: Plan
   readonly tally: Tally
   /** Set when the reader drains: what is held is worked off, and nothing is parked any more. */
@@ -31,12 +32,14 @@ export class Session {
 
   constructor(
     inlet: Inlet,
+    transport: Transport["Service"],
     plan: Plan,
     tally: Tally,
     defer: (task: () => void) => void,
     context: Context.Context<never>
   ) {
     this.inlet = inlet
+    this.transport = transport
     this.plan = plan
     this.tally = tally
     this.#defer = defer
@@ -126,6 +129,7 @@ export const open = (plan: Plan, tally: Tally): Effect.Effect<Session, Transport
     tally.attach(inlet)
     const session = new Session(
       inlet,
+      transport,
       plan,
       tally,
       (task) => dispatcher.scheduleTask(task, 0),

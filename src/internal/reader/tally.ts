@@ -30,6 +30,8 @@ export class Tally {
   retried = 0
   rejected = 0
   failed = 0
+  deadLettered = 0
+  dropped = 0
   /** Handed back by the reader, not by the inlet. */
   returned = 0
   abandoned = 0
@@ -58,6 +60,8 @@ export class Tally {
       [() => this.rejected, outcomes.rejected],
       [() => this.failed, outcomes.failed],
       [() => this.abandoned, outcomes.abandoned],
+      [() => this.deadLettered, outcomes.deadLettered],
+      [() => this.dropped, outcomes.dropped],
       [(inlets) => inlets.returned + this.returned, metrics.returned],
       [(inlets) => inlets.displaced, metrics.displaced],
       [(inlets) => inlets.lost, metrics.lost],
@@ -98,7 +102,9 @@ export class Tally {
       processed: this.processed,
       retried: this.retried,
       rejected: this.rejected,
-      failed: this.failed
+      failed: this.failed,
+      deadLettered: this.deadLettered,
+      dropped: this.dropped
     }
   }
 

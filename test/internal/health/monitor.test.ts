@@ -8,7 +8,9 @@ import * as TestClock from "effect/testing/TestClock"
 import { gauges } from "../../../src/internal/health/gauges.ts"
 import { Monitor } from "../../../src/internal/health/monitor.ts"
 import { Vitals } from "../../../src/internal/health/vitals.ts"
+import * as Letters from "../../../src/internal/reader/letters.ts"
 import * as Memory from "../../../src/layers/Memory.ts"
+import { Delivery } from "../../../src/Message.ts"
 import type { ConsumerInfo } from "../../../src/Topology.ts"
 import type { Ledger } from "../../../src/Transport.ts"
 import { Transport } from "../../../src/Transport.ts"
@@ -123,3 +125,50 @@ describe("a connection", () => {
       assert.deepStrictEqual([problems(monitor), monitor.report().live], [["Closed"], false])
     }).pipe(Effect.provide(Memory.layer())))
 })
+
+describe("dead letters", () => {
+  it.effect("that cannot be stored are a problem until one can, or until nobody tries any more", () =>
+    Effect.gen(function*() {
+      const { monitor } = yield* watched
+      const letter = Letters.letterOf("dlq.S.C", {}, {
+        stream: "S",
+        consumer: "C",
+        message: new Delivery({ ...parts, streamSequence: 1 }),
+        kind: "failed",
+        reason: "Refused",
+        detail: "",
+        attempts: 1,
+        firstFailure: 0,
+        lastFailure: 0,
+        replaySequence: 0,
+        replays: 0,
+        messageId: ""
+      })
+      yield* monitor.transport.publish([letter])
+      const problem = monitor.report().problems.find(({ _tag }) => _tag === "DeadLetterUnavailable")
+      assert.deepInclude(problem, { _tag: "DeadLetterUnavailable", stream: "S", consumer: "C" })
+      assert.isTrue(monitor.report().live)
+      yield* TestClock.adjust("149 seconds")
+      assert.include(problems(monitor), "DeadLetterUnavailable")
+      yield* TestClock.adjust("1 second")
+      assert.notInclude(problems(monitor), "DeadLetterUnavailable")
+      yield* monitor.transport.publish([letter])
+      assert.include(problems(monitor), "DeadLetterUnavailable")
+      yield* createStream("DLQ", ["dlq.>"])
+      yield* monitor.transport.publish([letter])
+      assert.notInclude(problems(monitor), "DeadLetterUnavailable")
+    }).pipe(Effect.provide(Memory.layer())))
+})
+
+const parts = {
+  subject: "s",
+  payload: new Uint8Array(),
+  headerBytes: new Uint8Array(),
+  stream: "S",
+  consumer: "C",
+  consumerSequence: 1,
+  deliveryCount: 1,
+  timestamp: 0,
+  pending: 0,
+  overheadBytes: 0
+}

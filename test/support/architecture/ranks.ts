@@ -23,6 +23,8 @@ const modules: Partial<Record<Zone, ReadonlyArray<string>>> = {
     "Headers",
     "Message",
     "Settlement",
+    "Outcome",
+    "Provenance",
     "Topic",
     "Codec",
     "Topology",
@@ -73,6 +75,7 @@ export const zoneOf = (path: string): Zone | undefined => {
   if (root !== "src" || first === undefined) return undefined
   // The private half of the two ends: closed to users as all of internal, but of the rank that it serves.
   if (first === "internal" && (rest[0] === "reader" || rest[0] === "publisher")) return "ends"
+  if (first === "internal" && rest[0] === "deadletter") return "patterns"
   if (rest.length > 0) return folders[first]
   const name = first.replace(/\.ts$/, "")
   return (Object.keys(modules) as Array<Zone>).find((zone) => modules[zone]?.includes(name))
@@ -81,7 +84,7 @@ export const zoneOf = (path: string): Zone | undefined => {
 /** Only these may know a broker's client library. */
 export const knowsVendors = (path: string): boolean => ["layers", "internal"].includes(zoneOf(path) ?? "")
 
-const unstableUsers = ["Inbox", "Outbox", "Rpc", "Health"].map((name) => `src/${name}.ts`)
+const unstableUsers = ["Inbox", "Outbox", "Rpc", "Health", "internal/reader/guards"].map((name) => `src/${name}.ts`)
 
 /** Only these may use modules of Effect that can change in a minor release. */
 export const mayUseUnstable = (path: string): boolean =>

@@ -1,0 +1,120 @@
+/**
+ * Dead letters as messages: their subjects, their ids, what they carry.
+ */
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Headers from "../../Headers.ts"
+import type { Delivery, Outgoing } from "../../Message.ts"
+import * as Provenance from "../../Provenance.ts"
+import * as Subject from "../../Subject.ts"
+import type { DeadLetterOptions, Failure } from "./options.ts"
+
+export const STREAM = "DLQ"
+
+/** What follows a handler's subject: a kind of letter, or what became of one. */
+export const events = { replay: "replay", replayed: "replayed", dropped: "dropped" } as const
+
+/** Which letter an event is about, and who did why what. */
+export const eventHeaders = { letter: "Sluice-Dead-Letter", why: "Sluice-Dead-Why" } as const
+
+/** `dlq` for `DLQ`: what the subjects of a stream of letters begin with, unless somebody says otherwise. */
+export const prefixOf = ({ prefix, stream = STREAM }: { readonly stream?: string; readonly prefix?: string }): string =>
+  prefix ?? stream.toLowerCase()
+
+const template = Subject.template("{stream}.{consumer}")
+
+/** `dlq.ORDERS.billing`, or why names like these cannot be in a subject. */
+export const subjectOf = (
+  prefix: string,
+  stream: string,
+  consumer: string
+): Result.Result<string, Subject.InvalidSubject> =>
+  Result.flatMap(template.subject({ stream, consumer }), (tail) => Subject.make(`${prefix}.${tail}`))
+
+/** The consumer that brings a handler what is replayed for it. Lengths keep `a-b` of `c` apart from `b` of `c-a`. */
+export const replayConsumer = (stream: string, consumer: string): string =>
+  `replay-${stream.length}-${stream}-${consumer.replace(/[^\w-]/gu, "_")}`
+
+export const kindOf = (failure: Failure): Provenance.Kind =>
+  failure._tag === "Undecodable" ? "undecodable" : failure.permanent === true ? "permanent" : "failed"
+
+/** Whose letters these are. */
+export interface Burial {
+  readonly options: DeadLetterOptions
+  readonly stream: string
+  readonly consumer: string
+  /** `dlq.ORDERS.billing` */
+  readonly subject: string
+}
+
+/** What is known when a message is given up. */
+export interface Case {
+  readonly stream: string
+  readonly consumer: string
+  /** The message as its handler saw it. */
+  readonly message: Delivery
+  readonly kind: Provenance.Kind
+  readonly reason: string
+  readonly detail: string
+  readonly attempts: number
+  readonly firstFailure: number
+  readonly lastFailure: number
+  /** Where the replay stands that brought it; 0 for the message itself. */
+  readonly replaySequence: number
+  readonly replays: number
+  /** The id that the message had; empty for none. */
+  readonly messageId: string
+}
+
+/** A letter is the same whoever writes it, however often. The time tells a stream from one made anew under its name. */
+export const idOf = ({ consumer, message, replaySequence, stream }: Case): string =>
+  `dlq:${stream}:${message.streamSequence}:${consumer}:${message.timestamp}${
+    replaySequence === 0 ? "" : `:${replaySequence}`
+  }`
+
+export const letterOf = (subject: string, options: DeadLetterOptions, given: Case): Outgoing => {
+  const { message } = given
+  const headers = Result.getOrElse(message.headers, () => Headers.empty)
+  const [policy, payload] = payloadOf(options, message.payload)
+  const { message: _, replaySequence: __, ...facts } = given
+  return {
+    subject: `${subject}.${given.kind}`,
+    payload,
+    headers: Provenance.toHeaders({
+      ...facts,
+      subject: message.subject,
+      sequence: message.streamSequence,
+      timestamp: message.timestamp,
+      payload: policy
+    }, headers),
+    id: idOf(given),
+    expect: { stream: options.stream ?? STREAM }
+  }
+}
+
+/** The same letter without its payload, for a broker that takes no message as large as that. */
+export const withoutPayload = (letter: Outgoing): Outgoing => {
+  const provenance = Option.getOrThrow(Provenance.fromHeaders(letter.headers))
+  return {
+    ...letter,
+    payload: nothing,
+    headers: Provenance.toHeaders({ ...provenance, payload: "reference" }, letter.headers)
+  }
+}
+
+const nothing = new Uint8Array()
+
+/** A function that throws has redacted nothing: then nothing goes. */
+const payloadOf = (
+  { payload = "full" }: DeadLetterOptions,
+  bytes: Uint8Array
+): readonly [Provenance.Provenance["payload"], Uint8Array] => {
+  if (typeof payload !== "function") {
+    return [payload, payload === "full" ? bytes : nothing]
+  }
+  try {
+    return ["redacted", payload(bytes.slice())]
+  } catch {
+    return ["reference", nothing]
+  }
+}
