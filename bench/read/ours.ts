@@ -4,6 +4,7 @@ import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { setTimeout } from "node:timers/promises"
 import * as AckPolicy from "../../src/AckPolicy.ts"
 import * as Nats from "../../src/layers/Nats.ts"
 import * as NatsThread from "../../src/layers/NatsThread.ts"
@@ -13,26 +14,60 @@ import * as Settlement from "../../src/Settlement.ts"
 import * as Topic from "../../src/Topic.ts"
 import * as Topology from "../../src/Topology.ts"
 import { Transport } from "../../src/Transport.ts"
-import type { Figures, Order } from "../order.ts"
+import { type Figures, type Order, WORK } from "../order.ts"
 import { Stopwatch } from "../stopwatch.ts"
 
 export const run = (order: Order): Promise<Figures> => {
   const layer = order.side === "thread" ? NatsThread.layer : Nats.layer
-  const reading = order.workload === "read" ? chunks(order) : handle(order)
-  return Effect.runPromise(Effect.provide(reading, Layer.merge(layer({ servers: order.url }), AckPolicy.onProcess)))
+  const watch = new Stopwatch()
+  return Effect.runPromise(
+    Effect.provide(reading(order, watch), Layer.merge(layer({ servers: order.url }), AckPolicy.onProcess))
+  )
 }
 
 // internals
 
+type Services = Transport | Layer.Success<typeof AckPolicy.onProcess>
+
+const reading = (order: Order, watch: Stopwatch): Effect.Effect<Figures, never, Services> => {
+  const bytes = Topic.make(order.subject, { schema: Schema.Uint8Array, codec: Topic.bytes })
+  switch (order.workload) {
+    case "read":
+      return chunks(order, watch, "explicit")
+    case "upTo":
+      return chunks(order, watch, "all")
+    case "orders":
+      return handle(order, watch, orders(order.subject), 64, () => Effect.void)
+    case "work":
+      return handle(order, watch, bytes, WORK.atOnce, () => Effect.promise(() => setTimeout(WORK.millis)))
+    case "latency":
+      return handle(order, watch, bytes, 64, (payload) => {
+        watch.came(BigInt(new TextDecoder().decode(payload)))
+        return Effect.void
+      })
+    default:
+      return handle(order, watch, bytes, 64, () => Effect.void)
+  }
+}
+
+const orders = (subject: string) =>
+  Topic.make(subject, {
+    schema: Schema.Struct({ id: Schema.String, customer: Schema.String, total: Schema.Number }),
+    key: ({ customer }) => customer
+  })
+
 /** Until the inlet is closed, and with that all is confirmed. */
-const chunks = ({ inFlight, messages, stream, subject }: Order) => {
-  const watch = new Stopwatch()
-  const create = Option.some(Topology.consumer("ours", { filters: [subject] }))
+const chunks = ({ inFlight, messages, stream, subject }: Order, watch: Stopwatch, ack: "explicit" | "all") => {
+  const create = Option.some(Topology.consumer("ours", { filters: [subject], ack }))
   const reading = Effect.gen(function*() {
     const transport = yield* Transport
     const inlet = yield* transport.open(
       { _tag: "durable", stream, consumer: "ours", create },
-      { queue: Queue.suspend({ messages: inFlight }), ack: { _tag: "onProcess" }, timeBudgetMs: 60_000 }
+      {
+        queue: Queue.suspend({ messages: inFlight }),
+        ack: { _tag: ack === "all" ? "upTo" : "onProcess" },
+        timeBudgetMs: 60_000
+      }
     )
     for (let read = 0; read < messages;) {
       const chunk = yield* inlet.take(inFlight)
@@ -46,22 +81,34 @@ const chunks = ({ inFlight, messages, stream, subject }: Order) => {
   return reading.pipe(Effect.scoped, Effect.map(() => watch.figures(messages)), Effect.orDie)
 }
 
-const handle = ({ inFlight, messages, stream, subject }: Order) => {
-  const watch = new Stopwatch()
+const handle = <A>(
+  { inFlight, messages, stream }: Order,
+  watch: Stopwatch,
+  topic: Topic.Topic<{}, A>,
+  lanes: number,
+  handler: (value: A) => Effect.Effect<void>
+) => {
   const done = Latch.makeUnsafe(false)
   let read = 0
-  const topic = Topic.make(subject, { schema: Schema.Uint8Array, codec: Topic.bytes })
+  const count = () => {
+    if (++read === messages) {
+      done.openUnsafe()
+    }
+  }
+  const counted = Effect.sync(count)
   const reading = Reader.handle(
     topic,
-    { stream, consumer: "ours", queue: Queue.suspend({ messages: inFlight }), lanes: 64 },
-    () => {
-      if (read++ === 0) {
+    { stream, consumer: "ours", queue: Queue.suspend({ messages: inFlight }), lanes },
+    (value) => {
+      if (!watch.isRunning) {
         watch.start()
       }
-      if (read === messages) {
-        done.openUnsafe()
+      const handling = handler(value)
+      if (handling !== Effect.void) {
+        return Effect.andThen(handling, counted)
       }
-      return Effect.void
+      count()
+      return handling
     }
   )
   return Effect.raceFirst(reading, done.await).pipe(Effect.map(() => watch.figures(messages)), Effect.orDie)
