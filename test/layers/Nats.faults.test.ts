@@ -105,7 +105,9 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
         yield* publish(...numbered("s.a", 1, 10))
         yield* ackAll(inlet, 10)
         const eyes = yield* witness(server.url)
-        yield* Effect.promise(() => proxy[fault]("\r\n\0\xffHALLO 1 2 3\r\nMSG\r\n"))
+        yield* Effect.promise(() =>
+          fault === "blackhole" ? proxy.blackhole() : proxy.garble("\r\n\0\xffHALLO 1 2 3\r\nMSG\r\n")
+        )
         const before = performance.now()
         const [lost] = yield* publish(message("other", "x"))
         assert.strictEqual(lost._tag, "Ambiguous")
