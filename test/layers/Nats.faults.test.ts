@@ -112,8 +112,9 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
         const [lost] = yield* publish(message("other", "x"))
         assert.strictEqual(lost._tag, "Ambiguous")
         assert.isBelow(performance.now() - before, 3_700)
-        // The server may still serve the pulls of the connection that is gone, until they expire.
-        yield* Effect.sleep(5_500)
+        // The server has ended the pulls of the connection that is gone by now, and gives it nothing.
+        yield* publish(message("s.b", "10"))
+        yield* ackAll(inlet, 1)
         for (const text of range(11, 40)) {
           eyes.publish("s.a", text)
         }
