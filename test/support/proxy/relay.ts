@@ -28,7 +28,9 @@ const MAX_WAITING_BYTES = 256 * 1024
 class Lane {
   readonly #from: Socket
   readonly #to: Socket
+  readonly #waiting: Array<{ readonly piece: Uint8Array; readonly at: number }> = []
   #waitingBytes = 0
+  #isPumping = false
   /** When the last piece is written: pieces stay in order, whatever each one's delay is. */
   #lastAt = 0
   dead = false
@@ -57,24 +59,37 @@ class Lane {
   }
 
   #later(bytes: Uint8Array, { bytesPerSecond, jitterMs = 0, latencyMs = 0, sliceBytes }: Shape): void {
-    const now = performance.now()
     const size = sliceBytes ?? bytes.length
-    const earliest = now + latencyMs + Math.random() * jitterMs
+    const earliest = performance.now() + latencyMs + Math.random() * jitterMs
     for (let at = 0; at < bytes.length; at += size) {
       const piece = bytes.subarray(at, at + size)
       const takes = bytesPerSecond === undefined ? 0 : piece.length / bytesPerSecond * 1_000
       this.#lastAt = Math.max(earliest, this.#lastAt) + takes
       this.#waitingBytes += piece.length
-      setTimeout(() => {
-        this.#waitingBytes -= piece.length
-        this.#write(piece)
-        if (this.#waitingBytes < MAX_WAITING_BYTES && !this.dead) {
-          this.#from.resume()
-        }
-      }, this.#lastAt - now)
+      this.#waiting.push({ piece, at: this.#lastAt })
     }
     if (this.#waitingBytes >= MAX_WAITING_BYTES) {
       this.#from.pause()
+    }
+    if (!this.#isPumping) {
+      this.#pump()
+    }
+  }
+
+  /** One timer for all that waits: timers of their own would not keep the order of pieces that are due together. */
+  #pump(): void {
+    const now = performance.now()
+    while (this.#waiting.length > 0 && this.#waiting[0]!.at <= now) {
+      const { piece } = this.#waiting.shift()!
+      this.#waitingBytes -= piece.length
+      this.#write(piece)
+    }
+    if (this.#waitingBytes < MAX_WAITING_BYTES && !this.dead) {
+      this.#from.resume()
+    }
+    this.#isPumping = this.#waiting.length > 0
+    if (this.#isPumping) {
+      setTimeout(() => this.#pump(), Math.max(1, this.#waiting[0]!.at - now))
     }
   }
 
