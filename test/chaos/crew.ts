@@ -81,16 +81,27 @@ export class Process {
   }
 }
 
-export const worker = async (order: WorkerOrder, directory: string): Promise<Process> => {
+/** `hired` learns of it before it says a word, so that nobody is left behind who never does. */
+export const worker = async (
+  order: WorkerOrder,
+  directory: string,
+  hired: (process: Process) => void
+): Promise<Process> => {
   const made = new Process("worker.ts", join(directory, `worker-${order.epoch}.log`))
+  hired(made)
   const ready = made.hear("ready")
   made.tell(order)
   await ready
   return made
 }
 
-export const publisher = async (order: PublisherOrder, directory: string): Promise<Process> => {
+export const publisher = async (
+  order: PublisherOrder,
+  directory: string,
+  hired: (process: Process) => void
+): Promise<Process> => {
   const made = new Process("publisher.ts", join(directory, `publisher-${order.pub}.log`))
+  hired(made)
   const ready = made.hear("ready")
   made.tell(order)
   await ready

@@ -22,16 +22,15 @@ export const FAULTS = [
 
 export type FaultKind = typeof FAULTS[number]
 
-/** What the server's state or the connection to it suffers from. */
-export const BREAKS_CONNECTION: ReadonlySet<FaultKind> = new Set<FaultKind>([
-  "kill",
-  "freeze",
+/** Nothing comes through the connection that there was. */
+export const BREAKS_LINE: ReadonlySet<FaultKind> = new Set<FaultKind>([
   "cut",
   "halfOpen",
   "halfOpenUp",
   "halfOpenDown",
   "refuse",
-  "garble",
-  "lameDuck",
-  "stop"
+  "garble"
 ])
+
+/** A server is away. */
+export const BREAKS_SERVER: ReadonlySet<FaultKind> = new Set<FaultKind>(["kill", "freeze", "stop", "lameDuck"])

@@ -53,12 +53,7 @@ const TAKES: ReadonlySet<FaultKind> = new Set<FaultKind>([
   "streamStepDown"
 ])
 
-export const make = (
-  seed: number,
-  faults: number,
-  nodes: 1 | 3,
-  longest = Number.POSITIVE_INFINITY
-): ReadonlyArray<Step> => {
+export const make = (seed: number, faults: number, nodes: 1 | 3): ReadonlyArray<Step> => {
   const dice = new Dice(seed)
   const weights = Object.entries(nodes === 1 ? WEIGHTS : { ...WEIGHTS, ...OF_CLUSTERS }) as Array<[FaultKind, number]>
   const steps: Array<Step> = []
@@ -69,15 +64,19 @@ export const make = (
     const wantsOverlap = dice.chance(0.15)
     steps.push({
       kind,
-      ms: Math.min(longest, dice.int(from, to)),
+      ms: dice.int(from, to),
       node: dice.int(0, nodes - 1),
       publishersToo: dice.chance(0.5),
-      afterMs: Math.min(longest, dice.int(1_000, 3_000)),
+      afterMs: dice.int(1_000, 3_000),
       overlaps: wantsOverlap && before !== undefined && !before.overlaps && !(TAKES.has(kind) && TAKES.has(before.kind))
     })
   }
   return steps
 }
+
+/** One of each sort that matters, and none longer than it must be: what a commit can wait for. */
+export const short = (kinds: ReadonlyArray<FaultKind>): ReadonlyArray<Step> =>
+  kinds.map((kind) => ({ kind, ms: 700, node: 0, publishersToo: true, afterMs: 300, overlaps: false }))
 
 const pick = (dice: Dice, weights: ReadonlyArray<readonly [FaultKind, number]>): FaultKind => {
   const sum = weights.reduce((total, [, weight]) => total + weight, 0)

@@ -13,8 +13,10 @@ export interface Order {
   readonly nodes: 1 | 3
   readonly mode: Mode
   readonly version?: string | undefined
-  /** No fault and no pause is longer, in ms. Default: as the schedule has them. */
-  readonly longestMs?: number | undefined
+  /** These faults instead of the seed's. */
+  readonly steps?: ReadonlyArray<Step> | undefined
+  /** How long the server waits for an answer, in ms: what a fault swallows comes again after that. */
+  readonly ackWaitMs?: number | undefined
   readonly say: (line: string) => void
 }
 
@@ -23,13 +25,14 @@ const DRAINS_WITHIN_MS = 60_000
 /** Longer than the acks and their last answers take. */
 const QUIET_MS = 1_500
 
-export const limitsOf = (options: Pick<Options, "mode"> & Partial<Options>): Limits => {
+export const limitsOf = (options: Pick<Options, "mode" | "nodes"> & Partial<Options>): Limits => {
   const { ackWaitMs, capacity, graceMs } = { ...DEFAULTS, ...options }
   return {
     // What a fault finds under way, and what the one that took over had been given by then.
     inFlight: 2 * capacity,
     ackWaitMs,
     graceMs,
+    nodes: options.nodes,
     recoveryMs: 4_000,
     maxRssGrowthMb: 64,
     health: options.mode === "thread" ? "all" : options.mode === "inline" ? "connection" : "none"
@@ -37,16 +40,18 @@ export const limitsOf = (options: Pick<Options, "mode"> & Partial<Options>): Lim
 }
 
 export const soak = async (order: Order): Promise<Verdict & { readonly drainedMs: number }> => {
-  const { faults, longestMs, messages, mode, nodes, say, seed, version } = order
+  const { ackWaitMs = DEFAULTS.ackWaitMs, messages, mode, nodes, say, seed, version } = order
+  const steps = order.steps ?? make(seed, order.faults, nodes)
+  const faults = steps.length
   const pauseMs = 20
   const perFault = Math.ceil(messages / (faults + 1))
   // So that a share takes some three seconds; what a fault holds up comes later.
   const chunk = Math.max(1, Math.min(256, Math.ceil(perFault / DEFAULTS.publishers / (3_000 / pauseMs))))
-  const world = await World.start({ mode, nodes, version, chunk, pauseMs })
+  const world = await World.start({ mode, nodes, version, chunk, pauseMs, ackWaitMs })
   let isClean = false
   try {
     say(`nats-server ${world.cluster.version}, ${nodes} node(s), mode ${mode}, journals in ${world.directory}`)
-    await suffer(world, order, make(seed, faults, nodes, longestMs))
+    await suffer(world, order, steps)
     await publishAll(world, messages)
     const began = performance.now()
     const last = await world.eye.ready()
@@ -54,7 +59,7 @@ export const soak = async (order: Order): Promise<Verdict & { readonly drainedMs
     await settled(world)
     const drainedMs = Math.round(performance.now() - began)
     await world.dismiss(world.worker, world.epoch, "SIGTERM")
-    const found = verdict(await world.journals(), limitsOf({ mode }))
+    const found = verdict(await world.journals(), limitsOf({ mode, nodes, ackWaitMs }))
     const late = drainedMs > DRAINS_WITHIN_MS ? [`C8: not done ${drainedMs} ms after the last fault was healed`] : []
     isClean = found.findings.length === 0 && late.length === 0
     return { ...found, findings: [...found.findings, ...late], drainedMs }
@@ -72,10 +77,10 @@ const quota = (world: World, messages: number, shares: number, of: number): void
   }
 }
 
-const suffer = async (world: World, { faults, messages, say }: Order, steps: ReadonlyArray<Step>): Promise<void> => {
+const suffer = async (world: World, { messages, say }: Order, steps: ReadonlyArray<Step>): Promise<void> => {
   let under: Promise<void> = Promise.resolve()
   for (const [index, step] of steps.entries()) {
-    quota(world, messages, index + 1, faults + 1)
+    quota(world, messages, index + 1, steps.length + 1)
     if (step.overlaps) {
       await sleep(Math.min(step.afterMs, 300))
     } else {
@@ -83,7 +88,7 @@ const suffer = async (world: World, { faults, messages, say }: Order, steps: Rea
       await sleep(step.afterMs)
     }
     say(
-      `${index + 1}/${faults} ${step.kind} ${step.ms > 0 ? `${step.ms} ms` : ""}${
+      `${index + 1}/${steps.length} ${step.kind} ${step.ms > 0 ? `${step.ms} ms` : ""}${
         step.overlaps ? " (overlapping)" : ""
       }`
     )

@@ -50,6 +50,11 @@ export const DEFAULTS: Omit<Options, "mode" | "nodes"> = {
 const SAMPLE_MS = 500
 const PROBE_EVERY_MS = 50
 const HEALTH_MS = 100
+const READY_WITHIN_MS = 10_000
+
+const readiness = (port: number): Promise<boolean> =>
+  fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(1_000) })
+    .then(({ status }) => status === 200, () => false)
 
 export class World {
   readonly options: Options
@@ -66,6 +71,8 @@ export class World {
   #healthPort = 0
   #faults = 0
   #ended = false
+  /** Everybody who was ever hired. */
+  readonly #all: Array<Crew.Process> = []
   #begun = 0
   readonly #followers = new Map<string, Follower>()
   readonly #journals: { readonly [name in "faults" | "acks" | "health" | "memory" | "probes"]: Journal }
@@ -97,13 +104,13 @@ export class World {
   static async start(given: Partial<Options> & Pick<Options, "mode" | "nodes">): Promise<World> {
     const options = { ...DEFAULTS, ...given }
     const cluster = await Cluster.start(options)
+    const proxies = await Proxy.start([...cluster.nodes, ...cluster.nodes])
+    const world = new World(options, mkdtempSync(join(tmpdir(), "sluice-chaos-")), cluster, proxies)
     try {
-      const proxies = await Proxy.start([...cluster.nodes, ...cluster.nodes])
-      const world = new World(options, mkdtempSync(join(tmpdir(), "sluice-chaos-")), cluster, proxies)
       await world.#begin()
       return world
     } catch (error) {
-      await cluster.end()
+      await world.end()
       throw error
     }
   }
@@ -112,18 +119,22 @@ export class World {
     return new Journal(this.#path(name))
   }
 
+  readonly #hired = (process: Crew.Process): void => void this.#all.push(process)
+
   #path(name: string): string {
     return join(this.directory, `${name}.journal`)
   }
 
   async #begin(): Promise<void> {
     await this.eye.create(this.options.nodes)
+    const publishers = Array.from(
+      { length: this.options.publishers },
+      (_, index) => Crew.publisher(this.#publisherOrder(index + 1), this.directory, this.#hired)
+    )
     await this.hire()
     await this.eye.ready()
     this.#tasks.push(this.eye.watch(this.#journals.acks), this.#sample(), this.#askHealth())
-    for (let pub = 1; pub <= this.options.publishers; pub++) {
-      this.publishers.push(await Crew.publisher(this.#publisherOrder(pub), this.directory))
-    }
+    this.publishers.push(...await Promise.all(publishers))
   }
 
   #publisherOrder(pub: number): PublisherOrder {
@@ -135,8 +146,8 @@ export class World {
   /** Another worker takes over; whoever did the work is not told. */
   async hire(): Promise<Crew.Process> {
     const { ackWaitMs, capacity, graceMs, lanes, mode, workMs } = this.options
-    const epoch = ++this.epoch
-    this.#healthPort = await freePort()
+    const epoch = this.epoch + 1
+    const healthPort = await freePort()
     const order: WorkerOrder = {
       _tag: "work",
       mode,
@@ -150,10 +161,28 @@ export class World {
       capacity,
       ackWaitMs,
       graceMs,
-      healthPort: this.#healthPort
+      healthPort
     }
-    this.worker = await Crew.worker(order, this.directory)
-    return this.worker
+    const worker = await Crew.worker(order, this.directory, this.#hired)
+    await this.#untilReady(epoch, healthPort)
+    this.worker = worker
+    this.epoch = epoch
+    this.#healthPort = healthPort
+    return worker
+  }
+
+  /** As whoever deploys it would find out. Not for ever: the servers may be away. */
+  async #untilReady(epoch: number, port: number): Promise<void> {
+    const said = new Follower(this.#path(`health-${epoch}`))
+    const isReady = (): Promise<boolean> =>
+      this.options.mode === "thread"
+        ? readiness(port)
+        : Promise.resolve(said.next().some(({ kind }) => kind === "healthy"))
+    const deadline = performance.now() + READY_WITHIN_MS
+    while (performance.now() < deadline && !(await isReady())) {
+      await sleep(10)
+    }
+    said.close()
   }
 
   /** Tells a worker to stop, or kills it, and writes down how that went. */
@@ -236,8 +265,7 @@ export class World {
     let last: boolean | undefined
     while (!this.#ended && this.options.mode === "thread") {
       const port = this.#healthPort
-      const isHealthy = await fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(1_000) })
-        .then(({ status }) => status === 200, () => false)
+      const isHealthy = await readiness(port)
       if (isHealthy !== last && port === this.#healthPort) {
         this.#journals.health.write({ kind: isHealthy ? "healthy" : "unhealthy" })
         last = isHealthy
@@ -269,7 +297,7 @@ export class World {
     for (const follower of this.#followers.values()) {
       follower.close()
     }
-    await Promise.all([...this.publishers, this.worker].map((process) => process.kill("SIGKILL")))
+    await Promise.all(this.#all.map((process) => process.kill("SIGKILL")))
     await Promise.all(this.#tasks)
     await this.#stopProxies()
     await this.cluster.end()

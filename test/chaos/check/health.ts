@@ -1,5 +1,5 @@
 /** C9: what the program tells of itself is never wrong for longer than three seconds. */
-import { BREAKS_CONNECTION, type FaultKind } from "../kinds.ts"
+import { BREAKS_LINE, BREAKS_SERVER, type FaultKind } from "../kinds.ts"
 import type { Recovery } from "./recovery.ts"
 import type { Run } from "./Run.ts"
 
@@ -44,7 +44,8 @@ export const seenAfter = (run: Run, from: number): number | undefined => {
   return span === undefined ? undefined : Math.max(0, span.from - from)
 }
 
-export const breaksConnection = (kind: FaultKind): boolean => BREAKS_CONNECTION.has(kind)
+export const breaksConnection = (kind: FaultKind, nodes: number): boolean =>
+  BREAKS_LINE.has(kind) || (nodes === 1 && BREAKS_SERVER.has(kind))
 
 const spansOf = (run: Run): ReadonlyArray<Span> =>
   run.health.map(({ at, kind }, index) => ({

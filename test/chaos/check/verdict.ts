@@ -15,6 +15,8 @@ export interface Limits {
   /** From the healing to the first message, at most. */
   readonly recoveryMs: number
   readonly maxRssGrowthMb: number
+  /** Of several servers, others take over: that one goes away is no loss of the connection. */
+  readonly nodes: number
   /** Whether what the program says of its health is checked, and whether it must see that its own thread is blocked. */
   readonly health: "none" | "connection" | "all"
 }
@@ -42,7 +44,7 @@ export const verdict = (journals: Journals, limits: Limits): Verdict => {
   const back = recoveries(run)
   const told = limits.health === "none"
     ? []
-    : lies(run, back, (kind) => breaksConnection(kind) || (kind === "block" && limits.health === "all"))
+    : lies(run, back, (kind) => breaksConnection(kind, limits.nodes) || (kind === "block" && limits.health === "all"))
   const confirmed = [...run.messages.values()].filter((message) => message.confirmed !== undefined)
   const rssGrowthMb = growthMb(run)
   return {
