@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Schedule from "effect/Schedule"
+import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Api from "../internal/nats/api.ts"
@@ -69,8 +69,8 @@ export interface Options {
   /** How long one attempt to connect may take. Default 5 seconds. */
   readonly connectTimeout?: Duration.Input
   /**
-   * The pauses between attempts to connect again. Default: 100 ms doubling to 2 s, jittered, without end. A schedule
-   * that ends closes the transport.
+   * The pauses between attempts to connect again. Default: a tenth of the outage so far, at least 100 ms and at most 2 s,
+   * jittered, without end. A schedule that ends closes the transport.
    */
   readonly reconnect?: Schedule.Schedule<unknown, TransportError>
   /** How many publishes may be unconfirmed at once; callers wait beyond that. Default 256. */
@@ -182,11 +182,6 @@ const present = <A extends Record<string, Option.Option<unknown>>>(options: A) =
   return found as { [K in keyof A]?: A[K] extends Option.Option<infer V> ? V : never }
 }
 
-const backoff: Schedule.Schedule<unknown, TransportError> = Schedule.min([
-  Schedule.exponential(100),
-  Schedule.spaced(2_000)
-]).pipe(Schedule.jittered)
-
 const millis = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input))
 
 const urls = (servers: Options["servers"]): ReadonlyArray<string> =>
@@ -222,7 +217,7 @@ const make = (options: Options): Effect.Effect<Transport["Service"], TransportEr
     const supervisor = yield* Supervisor.make({
       servers: servers.map((server) => server.address),
       dial: (address, events) => dial(servers.find((server) => server.address === address)!, options, events),
-      reconnect: options.reconnect ?? backoff
+      reconnect: options.reconnect ?? Supervisor.backoff
     })
     const inbox = `${options.inboxPrefix ?? "_INBOX"}.${Names.random()}`
     const requests = yield* Requests.make(supervisor, `${inbox}.r`)

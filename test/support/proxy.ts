@@ -1,75 +1,75 @@
 /**
- * A TCP proxy in front of a server, in a thread of its own so that a busy test does not slow it down: cuts connections,
- * refuses new ones, swallows everything (a peer that is gone without a word), or speaks garbage.
+ * TCP proxies in front of servers, in a process of their own, so that a busy test is no network fault: they cut
+ * connections, refuse new ones, swallow everything (a peer that is gone without a word), slow down, or speak garbage.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { fork } from "node:child_process"
 import { once } from "node:events"
-import { Worker } from "node:worker_threads"
+import { fileURLToPath } from "node:url"
+import type { Act, Order } from "./proxy/process.ts"
+import type { Shape, Target, Way } from "./proxy/relay.ts"
+
+export type { Shape, Target, Way }
 
 export interface Proxy {
   readonly url: string
   /** Ends every connection at once. */
   readonly cut: () => Promise<void>
-  /** Existing connections stay open and carry nothing any more, ever; new ones work. */
-  readonly blackhole: () => Promise<void>
+  /** Existing connections stay open and carry nothing any more, ever, one way or both; new ones work. */
+  readonly blackhole: (way?: Way) => Promise<void>
   /** Existing connections get these bytes from the server's side. */
   readonly garble: (bytes: string) => Promise<void>
   readonly refuse: (refused: boolean) => Promise<void>
+  /** Slow, thin or in slices, until it is told otherwise. */
+  readonly shape: (shape: Shape | undefined) => Promise<void>
 }
 
-const thread = `
-  const net = require("node:net")
-  const { parentPort, workerData } = require("node:worker_threads")
-  const pairs = new Set()
-  let refused = false
-  const server = net.createServer((client) => {
-    if (refused) { client.on("error", () => {}); client.destroy(); return }
-    const upstream = net.connect(workerData.port, workerData.host)
-    const pair = { client, upstream, dead: false }
-    pairs.add(pair)
-    for (const [from, to] of [[client, upstream], [upstream, client]]) {
-      from.setNoDelay(true)
-      from.on("data", (bytes) => {
-        if (!pair.dead && !to.destroyed && !to.write(bytes)) {
-          from.pause()
-          to.once("drain", () => from.resume())
-        }
-      })
-      from.on("error", () => {})
-      from.on("close", () => {
-        if (!pair.dead) { to.destroy(); pairs.delete(pair) }
-      })
-    }
+/** One proxy in front of each of these, all in one process, until they are stopped. */
+export const start = async (
+  targets: ReadonlyArray<Target>
+): Promise<{ readonly proxies: ReadonlyArray<Proxy>; readonly stop: () => Promise<void> }> => {
+  const where = targets.map(({ host, port }) => ({ host, port }))
+  const child = fork(fileURLToPath(new URL("proxy/process.ts", import.meta.url)), [JSON.stringify(where)], {
+    execArgv: [],
+    // A signal to the whole group, as from a terminal, is for the tests.
+    detached: true
   })
-  const acts = {
-    cut: () => { for (const { client, upstream } of pairs) { client.destroy(); upstream.destroy() } pairs.clear() },
-    blackhole: () => { for (const pair of pairs) { pair.dead = true; pair.client.pause(); pair.upstream.pause() } },
-    garble: (bytes) => { for (const { client } of pairs) client.write(bytes) },
-    refuse: (value) => { refused = value }
+  const [{ ports }] = await once(child, "message") as [{ readonly ports: ReadonlyArray<number> }]
+  let last = 0
+  const act = (relay: number, act: Act, value?: unknown): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const order: Order = { id: ++last, relay, act, value }
+      const done = ({ id }: { readonly id: number }) => {
+        if (id === order.id) {
+          child.off("message", done)
+          resolve()
+        }
+      }
+      child.on("message", done)
+      child.send(order, (error) => error === null ? undefined : reject(error))
+    })
+  return {
+    proxies: ports.map((port, index) => ({
+      url: `nats://127.0.0.1:${port}`,
+      cut: () => act(index, "cut"),
+      blackhole: (way) => act(index, "blackhole", way),
+      garble: (bytes) => act(index, "garble", bytes),
+      refuse: (refused) => act(index, "refuse", refused),
+      shape: (shape) => act(index, "shape", shape)
+    })),
+    stop: async () => {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill("SIGKILL")
+        await once(child, "exit")
+      }
+    }
   }
-  parentPort.on("message", ([act, value]) => { acts[act](value); parentPort.postMessage(act) })
-  server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port))
-`
+}
 
 /** In front of the server at this host and port, for as long as the scope is open. */
-export const scoped = (target: { readonly host: string; readonly port: number }) =>
+export const scoped = (target: Target): Effect.Effect<Proxy, never, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.promise(async () => {
-      const worker = new Worker(thread, { eval: true, workerData: { host: target.host, port: target.port } })
-      const [port] = await once(worker, "message") as [number]
-      const act = async (...given: readonly [act: string, value?: unknown]) => {
-        worker.postMessage(given, [])
-        await once(worker, "message")
-      }
-      return {
-        worker,
-        url: `nats://127.0.0.1:${port}`,
-        cut: () => act("cut"),
-        blackhole: () => act("blackhole"),
-        garble: (bytes: string) => act("garble", bytes),
-        refuse: (refused: boolean) => act("refuse", refused)
-      }
-    }),
-    ({ worker }) => Effect.promise(() => worker.terminate())
-  ) satisfies Effect.Effect<Proxy, never, Scope.Scope>
+    Effect.promise(() => start([target])),
+    ({ stop }) => Effect.promise(stop)
+  ).pipe(Effect.map(({ proxies }) => proxies[0]!))

@@ -15,7 +15,7 @@ interface Target {
   readonly port: number
 }
 
-/** Not in a thread, as `support/proxy.ts` is: there are many of them, and nothing here keeps the event loop busy. */
+/** Not in a process of its own, as `support/proxy.ts` is: there are many of them, and nothing here keeps the event loop busy. */
 export const gates = (target: Target): Effect.Effect<Effect.Effect<Gate, never, Scope.Scope>> =>
   Effect.succeed(Effect.map(
     Effect.acquireRelease(

@@ -37,6 +37,8 @@ export interface Options {
 }
 
 const CHECK_MS = 500
+/** In trouble: a leader that has just been elected hears of us within this, whatever became of what was asked before. */
+const ASK_AGAIN_MS = 400
 const STOP_WITHIN_MS = 1_000
 /** What a message weighs beyond its payload and headers: subject, ack address, protocol. */
 const PULL_OVERHEAD_BYTES = 64 * 1024
@@ -65,7 +67,7 @@ export const open = (
       flow,
       port: reading,
       leaseMs: state.leaseMs,
-      pullBytesMin: Math.min(supervisor.link.maxPayload + PULL_OVERHEAD_BYTES, state.maxPullBytes),
+      pullBytesMin: Math.min(pullBytesMin(supervisor.link), state.maxPullBytes),
       defer: setImmediate
     })
     reading.intake = intake
@@ -77,6 +79,11 @@ export const open = (
     )
     return intake.inlet
   })
+
+const pullSubject = (stream: string, consumer: string): string => `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`
+
+/** Enough for the largest message that the server takes. */
+const pullBytesMin = ({ maxPayload }: Link): number => maxPayload + PULL_OVERHEAD_BYTES
 
 class Reading implements Port, Tenant {
   intake!: Intake.Intake
@@ -152,11 +159,7 @@ class Reading implements Port, Tenant {
 
   readonly denied = (action: "publish" | "subscribe", subject: string): void => {
     const { stream } = this.#source
-    const mine = [
-      `$JS.API.CONSUMER.MSG.NEXT.${stream}.${this.consumer}`,
-      `$JS.ACK.${stream}.${this.consumer}.`,
-      `${this.#options.inbox}.`
-    ]
+    const mine = [pullSubject(stream, this.consumer), `$JS.ACK.${stream}.${this.consumer}.`, `${this.#options.inbox}.`]
     if (mine.some((prefix) => subject.startsWith(prefix))) {
       this.intake.fail(because(new PermissionDenied({ action, subject })))
     }
@@ -170,9 +173,17 @@ class Reading implements Port, Tenant {
       this.intake.returned(messages, bytes)
       return
     }
-    const { body, id } = this.#pulls.ask(messages, bytes, this.#state, now)
-    const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.#source.stream}.${this.consumer}`
+    const asks = this.#troubles.isOn
+      ? { messages: 1, bytes: Math.min(bytes, pullBytesMin(this.#link)) }
+      : { messages, bytes }
+    this.intake.returned(messages - asks.messages, bytes - asks.bytes)
+    const { body, id } = this.#pulls.ask(asks.messages, asks.bytes, this.#state, now)
+    const subject = pullSubject(this.#source.stream, this.consumer)
     this.#link.write(line(subject, body, `${this.#options.inbox}.p${this.#generation}.${id}`))
+    if (this.#troubles.isOn) {
+      // Nobody may have heard it, and nobody says so: a small one again and again, until the first word comes.
+      this.#troubles.pause(now + ASK_AGAIN_MS)
+    }
   }
 
   /** Writes the verdicts; the answer to the last one confirms all, because the server takes them in order. */
@@ -280,6 +291,9 @@ class Reading implements Port, Tenant {
     }
     if (status.code === Statuses.HEARTBEAT) {
       this.#heartbeat(status)
+      if (this.#troubles.passed()) {
+        this.intake.pullMore()
+      }
       return
     }
     const owed = this.#pulls.ended(status.id, status.owed)
@@ -309,26 +323,19 @@ class Reading implements Port, Tenant {
     this.#troubles.happened(now)
     if (!this.#verifying && !this.#replacing && !this.#left) {
       this.#verifying = true
+      const asked = Asking.verify(this.#options.api, {
+        source: this.#source,
+        consumer: this.consumer,
+        replace: () => this.#replace(),
+        fail: (error) => this.intake.fail(error)
+      })
       this.#run(Effect.ensuring(
-        this.#verify,
+        asked,
         Effect.sync(() => {
           this.#verifying = false
         })
       ))
     }
-  }
-
-  get #verify(): Effect.Effect<void> {
-    return Asking.verify(this.#options.api, {
-      source: this.#source,
-      consumer: this.consumer,
-      replace: () => this.#replace(),
-      fail: (error) => this.intake.fail(error)
-    })
-  }
-
-  #end(error: TransportError): Effect.Effect<void> {
-    return Effect.sync(() => this.intake.fail(error))
   }
 
   /** Makes the consumer anew: at the message after the last one in order, or at the lowest that is not settled. */
@@ -366,7 +373,7 @@ class Reading implements Port, Tenant {
           this.intake.replaced()
         })),
         // A consumer of ours that the server will not let us make stays missing.
-        Effect.catch((error) => error.isRetryable ? Effect.void : this.#end(error)),
+        Effect.catch((error) => error.isRetryable ? Effect.void : Effect.sync(() => this.intake.fail(error))),
         Effect.ensuring(Effect.sync(() => {
           this.#replacing = false
         }))

@@ -27,8 +27,11 @@ export interface Limits {
   readonly maxPullBytes: number
 }
 
-/** Short, because a server goes on serving the pulls of a connection that is gone without its knowing. */
-const EXPIRES_MS = 5_000
+/**
+ * A server goes on serving the pulls of a connection that is gone without its knowing, and what it gives them is lost
+ * until the ack wait is over. Such a connection is found out after two seconds at the earliest: by then they are over.
+ */
+const EXPIRES_MS = 2_000
 const EXPIRES_MARGIN_MS = 10_000
 /** A heartbeat every second; two missed ones and a half end the pull. */
 const HEARTBEAT_MS = 1_000

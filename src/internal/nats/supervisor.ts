@@ -7,7 +7,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type * as Schedule from "effect/Schedule"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { Capabilities, ConnectionStatus } from "../../Transport.ts"
@@ -30,6 +30,14 @@ export interface Options {
   readonly dial: (server: string, events: LinkEvents) => Effect.Effect<Link, TransportError>
   readonly reconnect: Schedule.Schedule<unknown, TransportError>
 }
+
+/**
+ * A tenth of the outage so far, from 100 ms to 2 s, jittered: each pause is 100 ms and a tenth of those before it. Who was
+ * away for seconds is back in a fraction of one; who was away for minutes may take its time.
+ */
+export const backoff: Schedule.Schedule<unknown, TransportError> = Schedule.jittered(
+  Schedule.min([Schedule.exponential(100, 1.1), Schedule.spaced(2_000)])
+)
 
 export class Supervisor {
   readonly status: SubscriptionRef.SubscriptionRef<ConnectionStatus>

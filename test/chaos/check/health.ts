@@ -1,0 +1,61 @@
+/** C9: what the program tells of itself is never wrong for longer than three seconds. */
+import { BREAKS_LINE, BREAKS_SERVER, type FaultKind } from "../kinds.ts"
+import type { Recovery } from "./recovery.ts"
+import type { Run } from "./Run.ts"
+
+/** What a look every tenth of a second may miss, and what a busy machine takes. */
+const TOLERANCE_MS = 300
+const MAY_BE_WRONG_MS = 3_000 + TOLERANCE_MS
+
+interface Span {
+  readonly isHealthy: boolean
+  readonly from: number
+  readonly until: number
+}
+
+/** In `block` only a program that looks from another thread than the blocked one can tell. */
+export const lies = (
+  run: Run,
+  recoveries: ReadonlyArray<Recovery>,
+  tells: (kind: FaultKind) => boolean
+): ReadonlyArray<string> => {
+  const spans = spansOf(run)
+  const findings: Array<string> = []
+  for (const { fault, ms } of recoveries) {
+    const { from, healed = Number.POSITIVE_INFINITY, kind, no } = fault
+    const back = ms === undefined ? Number.POSITIVE_INFINITY : healed + ms
+    if (tells(kind)) {
+      const due = from + MAY_BE_WRONG_MS
+      if (due < Math.max(back, healed) && covers(spans, true, from, due)) {
+        findings.push(`C9: healthy ${MAY_BE_WRONG_MS} ms into fault ${no} (${kind}), which nothing came through`)
+      }
+    }
+    const next = run.faults.find((other) => other.from > from && other.from < back + MAY_BE_WRONG_MS)
+    if (Number.isFinite(back) && next === undefined && covers(spans, false, back, back + MAY_BE_WRONG_MS)) {
+      findings.push(`C9: unhealthy ${MAY_BE_WRONG_MS} ms after the first message of fault ${no} (${kind})`)
+    }
+  }
+  return findings
+}
+
+/** How long a fault lasted until the program told of it; `undefined` if it never did. */
+export const seenAfter = (run: Run, from: number): number | undefined => {
+  const span = spansOf(run).find((span) => !span.isHealthy && span.until > from)
+  return span === undefined ? undefined : Math.max(0, span.from - from)
+}
+
+export const breaksConnection = (kind: FaultKind, nodes: number): boolean =>
+  BREAKS_LINE.has(kind) || (nodes === 1 && BREAKS_SERVER.has(kind))
+
+const spansOf = (run: Run): ReadonlyArray<Span> =>
+  run.health.map(({ at, kind }, index) => ({
+    isHealthy: kind === "healthy",
+    from: at,
+    until: run.health[index + 1]?.at ?? Number.POSITIVE_INFINITY
+  }))
+
+/** Whether it says the same all the time from the one moment to the other. */
+const covers = (spans: ReadonlyArray<Span>, isHealthy: boolean, from: number, until: number): boolean => {
+  const inside = spans.filter((span) => span.from < until && span.until > from)
+  return inside.length > 0 && inside[0]!.from <= from && inside.every((span) => span.isHealthy === isHealthy)
+}

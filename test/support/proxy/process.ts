@@ -1,0 +1,24 @@
+/** The proxy's own process: one relay for each target, in the order it is given them. */
+import { Relay, type Target } from "./relay.ts"
+
+export type Act = "cut" | "refuse" | "blackhole" | "garble" | "shape"
+
+export interface Order {
+  readonly id: number
+  readonly relay: number
+  readonly act: Act
+  readonly value?: unknown
+}
+
+const relays = (JSON.parse(process.argv[2] ?? "[]") as ReadonlyArray<Target>).map((target) => new Relay(target))
+
+process.on("message", ({ act, id, relay, value }: Order) => {
+  const acts: { readonly [act in Act]: (value: never) => void } = relays[relay]!
+  acts[act](value as never)
+  process.send!({ id })
+})
+
+// Whoever wanted it is gone.
+process.on("disconnect", () => process.exit(0))
+
+process.send!({ ports: await Promise.all(relays.map((relay) => relay.listen())) })
