@@ -1,7 +1,30 @@
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
+import { BaseSequencer, type TestSpecification } from "vitest/node"
 
 const source = (path: string) => fileURLToPath(new URL(`src/${path}.ts`, import.meta.url))
+
+/** The longest first, so that none of them is left alone at the end. */
+const LONGEST = [
+  "conformance.nats",
+  "conformance.thread",
+  "NatsThread.",
+  "Nats.",
+  "chaos",
+  "shutdown",
+  "simulation",
+  "traces"
+]
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {
+    const place = ({ moduleId }: TestSpecification) => {
+      const at = LONGEST.findIndex((part) => moduleId.includes(part))
+      return at === -1 ? LONGEST.length : at
+    }
+    return (await super.sort(files)).toSorted((a, b) => place(a) - place(b))
+  }
+}
 
 export default defineConfig({
   // Examples import the package by its name; here that means its sources, never an old build.
@@ -22,6 +45,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     teardownTimeout: 10_000,
     // A focused test fails the run: it would hide all the others.
-    allowOnly: false
+    allowOnly: false,
+    sequence: { sequencer: LongestFirst }
   }
 })
