@@ -8,7 +8,8 @@ import { type Figures, KEYS, kindOf, type Order, PER_SECOND, type Side } from ".
 
 const STREAM = "BENCH"
 const SUBJECT = "bench"
-const FLUSH_EVERY = 1_000
+/** A stream drops what it is sent faster than it can store it, unless somebody waits for its word. */
+const CONFIRM_EVERY = 500
 const TURN_MS = 5
 
 export interface Stage {
@@ -30,12 +31,13 @@ export const open = async (): Promise<Stage> => {
     await manager.streams.add({ name: STREAM, subjects: [SUBJECT], storage: StorageType.Memory })
     const { content, room } = kindOf(workload)
     for (let i = 1; room === "read" && content !== "time" && i <= messages; i++) {
-      connection.publish(SUBJECT, content === "orders" ? order(i, size) : new Uint8Array(size))
-      if (i % FLUSH_EVERY === 0) {
-        await connection.flush()
+      const payload = content === "orders" ? order(i, size) : new Uint8Array(size)
+      if (i % CONFIRM_EVERY === 0 || i === messages) {
+        await connection.request(SUBJECT, payload)
+      } else {
+        connection.publish(SUBJECT, payload)
       }
     }
-    await connection.flush()
   }
 
   /** So many messages a second, as soon as somebody asks for some. */
