@@ -32,6 +32,8 @@ export interface Options {
   readonly capacity: number
   readonly ackWaitMs: number
   readonly graceMs: number
+  /** How long a recovery may take until nobody waits for it any more. */
+  readonly patienceMs: number
 }
 
 export const DEFAULTS: Omit<Options, "mode" | "nodes"> = {
@@ -44,7 +46,8 @@ export const DEFAULTS: Omit<Options, "mode" | "nodes"> = {
   lanes: 16,
   capacity: 100,
   ackWaitMs: 5_000,
-  graceMs: 10_000
+  graceMs: 10_000,
+  patienceMs: 15_000
 }
 
 const SAMPLE_MS = 500
@@ -68,6 +71,8 @@ export class World {
   /** The one under test; others are on their way out. */
   worker!: Crew.Process
   epoch = 0
+  /** A recovery never came: whatever is tried now tells nothing more. */
+  isStuck = false
   #healthPort = 0
   #faults = 0
   #ended = false
@@ -204,7 +209,7 @@ export class World {
     return async (at) => {
       const seq = await this.eye.ready()
       this.#journals.faults.write({ kind: "healed", ...about, seq, at: at ?? now() })
-      await this.recovered(seq)
+      this.isStuck = !(await this.recovered(seq)) || this.isStuck
     }
   }
 
@@ -224,7 +229,7 @@ export class World {
    * Publishes one message after the other until one is handled that was stored at this sequence or later: a first one may
    * be given to a connection that is gone without the server's knowing, and come back only when its lease is over.
    */
-  async recovered(seq: number, withinMs = 15_000): Promise<boolean> {
+  async recovered(seq: number, withinMs = this.options.patienceMs): Promise<boolean> {
     const deadline = performance.now() + withinMs
     while (performance.now() < deadline) {
       if (await this.handledSince(seq, PROBE_EVERY_MS)) {
