@@ -3,12 +3,17 @@
  *
  * Real servers, real processes, and a seed's faults. Exits with 1 if something is wrong, and leaves the journals.
  *
+ * `… -- rows [--only T-01,T-05] [--mode thread,raw] [--server 2.10] [--write]`: one sort of fault after the other, each with its
+ * figure; `--write` puts what was measured into docs/reliability.md.
  * `… -- mutants [--only name,name]`: whether it would notice, slip by slip. `… -- short`: what that is tried with.
  */
 import { parseArgs } from "node:util"
 import { whole } from "../support/whole.ts"
 import { catchAll } from "./mutants.ts"
-import { MODES } from "./orders.ts"
+import { type Mode, MODES } from "./orders.ts"
+import { type Result, run } from "./rows/all.ts"
+import { isOurs } from "./rows/Row.ts"
+import { writeTable } from "./rows/table.ts"
 import { short } from "./schedule.ts"
 import { soak } from "./soak.ts"
 
@@ -22,6 +27,7 @@ const { positionals, values } = parseArgs({
     mode: { type: "string", default: "thread" },
     server: { type: "string" },
     only: { type: "string" },
+    write: { type: "boolean", default: false },
     json: { type: "boolean", default: false }
   }
 })
@@ -35,7 +41,8 @@ const refuse = (problem: string): never => {
   process.exit(2)
 }
 
-const mode = MODES.find((mode) => mode === values.mode) ?? refuse(`--mode must be one of ${MODES.join(", ")}`)
+const modeOf = (text: string): Mode =>
+  MODES.find((mode) => mode === text) ?? refuse(`--mode must be one of ${MODES.join(", ")}, not ${text}`)
 const nodes = values.nodes === "1" ? 1 : values.nodes === "3" ? 3 : refuse("--nodes must be 1 or 3")
 
 const json = (value: unknown) => void process.stdout.write(`${JSON.stringify(value)}\n`)
@@ -62,7 +69,7 @@ if (command === "soak") {
   const seed = whole("seed", values.seed, 0)
   const messages = whole("messages", values.messages, 1)
   const faults = whole("faults", values.faults, 0)
-  report(seed, await soak({ seed, messages, faults, nodes, mode, version: values.server, say }))
+  report(seed, await soak({ seed, messages, faults, nodes, mode: modeOf(values.mode), version: values.server, say }))
 } else if (command === "short") {
   const quick = short(["cut", "workerKill", "kill", "freeze", "halfOpenDown"])
   const steps = [...quick, ...short(["refuse"], 4_000), { ...short(["workerStop"])[0]!, afterMs: 4_000 }]
@@ -80,6 +87,32 @@ if (command === "soak") {
   const caught = await catchAll(only, say)
   json(caught)
   process.exit(caught.every(({ by }) => by !== undefined) ? 0 : 1)
+} else if (command === "rows") {
+  const all: Array<Result> = []
+  const modes = values.mode.split(",").map(modeOf)
+  await run({
+    ids: only,
+    modes,
+    version: values.server,
+    say,
+    done: (result) => {
+      all.push(result)
+      const { fault, id, measured, mode, ms, wrong } = result
+      say(
+        `${id} ${mode}: ${fault}: ${measured.join("; ")}${
+          wrong.length > 0 ? ` — WRONG: ${wrong.join("; ")}` : ""
+        } (${ms} ms)`
+      )
+    }
+  })
+  if (values.json) {
+    json(all)
+  }
+  if (values.write) {
+    writeTable(all)
+  }
+  // What the vendor's client does is shown, and is not ours to promise.
+  process.exit(all.some(({ mode, wrong }) => isOurs(mode) && wrong.length > 0) ? 1 : 0)
 } else {
-  refuse(`there is no command ${command}: soak, short or mutants`)
+  refuse(`there is no command ${command}: soak, rows, short or mutants`)
 }
