@@ -84,9 +84,8 @@ export class Cluster {
   }
 
   /** Its place among the nodes, by the name that the server knows it by. */
-  async nodeOf(name: string): Promise<number> {
-    const names = this.nodes.map(({ port }) => `sluice-test-${port}`)
-    return names.indexOf(name)
+  nodeOf(name: string): number {
+    return this.nodes.findIndex(({ port }) => name === `sluice-test-${port}`)
   }
 
   async end(): Promise<void> {

@@ -77,13 +77,13 @@ export class Eye {
   }
 
   /** Ready: a fresh connection is told of the consumer. Gives the sequence of a message that is stored after that. */
-  async ready(withinMs = 30_000, consumer: string | undefined = CONSUMER): Promise<number> {
+  async ready(withinMs = 30_000, needsConsumer = true): Promise<number> {
     const n = ++this.#probe
     const probe: Job = job(PROBES, n, 8)
     this.#probes.write({ kind: "intent", pub: PROBES, n, hash: hashOf(probe) })
     const ack = await this.until(withinMs, async (jsm, connection) => {
-      if (consumer !== undefined) {
-        await jsm.consumers.info(STREAM, consumer)
+      if (needsConsumer) {
+        await jsm.consumers.info(STREAM, CONSUMER)
       }
       return jetstream(connection, { timeout: API_TIMEOUT_MS })
         .publish(SUBJECT, JSON.stringify(probe), { msgID: `probe-${n}` })
@@ -123,6 +123,19 @@ export class Eye {
 
   async deleteConsumer(): Promise<void> {
     await this.until(10_000, (jsm) => jsm.consumers.delete(STREAM, CONSUMER))
+  }
+
+  /** Which node leads; for several servers. */
+  async leader(of: "consumer" | "stream"): Promise<string> {
+    return this.until(20_000, async (jsm) => {
+      const { cluster } = of === "consumer"
+        ? await jsm.consumers.info(STREAM, CONSUMER)
+        : await jsm.streams.info(STREAM)
+      if (cluster?.leader === undefined) {
+        throw new Error("nobody leads")
+      }
+      return cluster.leader
+    })
   }
 
   /** Writes down every verdict that goes to the server, and now and then how far the server counts as acknowledged. */

@@ -20,6 +20,8 @@ export interface WorkerOrder {
   readonly effects: string
   /** How long a call takes. */
   readonly workMs: number
+  /** How long every tenth call takes, if that is longer. */
+  readonly slowMs: number
   readonly lanes: number
   /** How many deliveries it may hold. */
   readonly capacity: number

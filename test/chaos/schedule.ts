@@ -75,8 +75,8 @@ export const make = (seed: number, faults: number, nodes: 1 | 3): ReadonlyArray<
 }
 
 /** One of each sort that matters, and none longer than it must be: what a commit can wait for. */
-export const short = (kinds: ReadonlyArray<FaultKind>): ReadonlyArray<Step> =>
-  kinds.map((kind) => ({ kind, ms: 700, node: 0, publishersToo: true, afterMs: 300, overlaps: false }))
+export const short = (kinds: ReadonlyArray<FaultKind>, ms = 700): ReadonlyArray<Step> =>
+  kinds.map((kind) => ({ kind, ms, node: 0, publishersToo: true, afterMs: 300, overlaps: false }))
 
 const pick = (dice: Dice, weights: ReadonlyArray<readonly [FaultKind, number]>): FaultKind => {
   const sum = weights.reduce((total, [, weight]) => total + weight, 0)

@@ -17,11 +17,15 @@ export interface Order {
   readonly steps?: ReadonlyArray<Step> | undefined
   /** How long the server waits for an answer, in ms: what a fault swallows comes again after that. */
   readonly ackWaitMs?: number | undefined
+  /** How long anybody waits for a recovery, or for the end, before it counts as one that never comes. */
+  readonly patienceMs?: number | undefined
   readonly say: (line: string) => void
 }
 
 /** After the last healing, so long until everything is done. */
 const DRAINS_WITHIN_MS = 60_000
+/** Longer than a publisher tries. */
+const PUBLISHES_WITHIN_MS = 35_000
 /** Longer than the acks and their last answers take. */
 const QUIET_MS = 1_500
 
@@ -40,27 +44,35 @@ export const limitsOf = (options: Pick<Options, "mode" | "nodes"> & Partial<Opti
 }
 
 export const soak = async (order: Order): Promise<Verdict & { readonly drainedMs: number }> => {
-  const { ackWaitMs = DEFAULTS.ackWaitMs, messages, mode, nodes, say, seed, version } = order
+  const {
+    ackWaitMs = DEFAULTS.ackWaitMs,
+    patienceMs = DEFAULTS.patienceMs,
+    messages,
+    mode,
+    nodes,
+    say,
+    seed,
+    version
+  } = order
   const steps = order.steps ?? make(seed, order.faults, nodes)
   const faults = steps.length
   const pauseMs = 20
   const perFault = Math.ceil(messages / (faults + 1))
   // So that a share takes some three seconds; what a fault holds up comes later.
   const chunk = Math.max(1, Math.min(256, Math.ceil(perFault / DEFAULTS.publishers / (3_000 / pauseMs))))
-  const world = await World.start({ mode, nodes, version, chunk, pauseMs, ackWaitMs })
+  const world = await World.start({ mode, nodes, version, chunk, pauseMs, ackWaitMs, patienceMs })
   let isClean = false
   try {
     say(`nats-server ${world.cluster.version}, ${nodes} node(s), mode ${mode}, journals in ${world.directory}`)
     await suffer(world, order, steps)
-    await publishAll(world, messages)
+    const drainsWithinMs = world.isStuck ? 0 : Math.min(DRAINS_WITHIN_MS, 4 * patienceMs)
+    const late = await publishAll(world, messages, world.isStuck ? 0 : Math.min(PUBLISHES_WITHIN_MS, 4 * patienceMs))
     const began = performance.now()
-    const last = await world.eye.ready()
-    await world.handledSince(last, DRAINS_WITHIN_MS)
-    await settled(world)
+    await world.handledSince(await world.eye.ready(), drainsWithinMs)
+    late.push(...await settled(world, drainsWithinMs))
     const drainedMs = Math.round(performance.now() - began)
     await world.dismiss(world.worker, world.epoch, "SIGTERM")
     const found = verdict(await world.journals(), limitsOf({ mode, nodes, ackWaitMs }))
-    const late = drainedMs > DRAINS_WITHIN_MS ? [`C8: not done ${drainedMs} ms after the last fault was healed`] : []
     isClean = found.findings.length === 0 && late.length === 0
     return { ...found, findings: [...found.findings, ...late], drainedMs }
   } finally {
@@ -68,11 +80,14 @@ export const soak = async (order: Order): Promise<Verdict & { readonly drainedMs
   }
 }
 
+/** The first one has what is left over. */
+const share = (messages: number, index: number, of: number): number =>
+  index === 0 ? messages - Math.floor(messages / of) * (of - 1) : Math.floor(messages / of)
+
 /** A share of the messages for each fault, and one for the time after the last. */
 const quota = (world: World, messages: number, shares: number, of: number): void => {
-  const perPublisher = Math.floor(messages / world.publishers.length)
   for (const [index, publisher] of world.publishers.entries()) {
-    const mine = index === 0 ? messages - perPublisher * (world.publishers.length - 1) : perPublisher
+    const mine = share(messages, index, world.publishers.length)
     publisher.tell({ _tag: "upTo", n: Math.floor(mine * shares / of) })
   }
 }
@@ -80,6 +95,9 @@ const quota = (world: World, messages: number, shares: number, of: number): void
 const suffer = async (world: World, { messages, say }: Order, steps: ReadonlyArray<Step>): Promise<void> => {
   let under: Promise<void> = Promise.resolve()
   for (const [index, step] of steps.entries()) {
+    if (world.isStuck) {
+      break
+    }
     quota(world, messages, index + 1, steps.length + 1)
     if (step.overlaps) {
       await sleep(Math.min(step.afterMs, 300))
@@ -99,26 +117,29 @@ const suffer = async (world: World, { messages, say }: Order, steps: ReadonlyArr
   await under
 }
 
-const publishAll = async (world: World, messages: number): Promise<void> => {
-  const done = world.publishers.map((publisher, index) => {
-    const perPublisher = Math.floor(messages / world.publishers.length)
-    const mine = index === 0 ? messages - perPublisher * (world.publishers.length - 1) : perPublisher
+/** What is wrong with that: nothing, if all publishers reach their end. */
+const publishAll = async (world: World, messages: number, withinMs: number): Promise<Array<string>> => {
+  const given = world.publishers.length
+  const all = Promise.all(world.publishers.map((publisher, index) => {
+    const mine = share(messages, index, given)
     const reached = publisher.hear("reached", ({ n }) => n >= mine)
     publisher.tell({ _tag: "upTo", n: mine })
     return reached
-  })
-  await Promise.all(done)
+  }))
+  const isDone = await Promise.race([all.then(() => true), sleep(withinMs, false)])
+  return isDone ? [] : [`C8: the publishers are not done ${withinMs} ms after the last fault was healed`]
 }
 
 /** Nothing is unanswered any more. */
-const settled = async (world: World): Promise<void> => {
-  const deadline = performance.now() + DRAINS_WITHIN_MS
+const settled = async (world: World, withinMs: number): Promise<ReadonlyArray<string>> => {
+  const deadline = performance.now() + withinMs
   while (performance.now() < deadline) {
     const { num_ack_pending, num_pending } = await world.eye.info()
     if (num_ack_pending === 0 && num_pending === 0) {
-      break
+      await sleep(QUIET_MS)
+      return []
     }
     await sleep(100)
   }
-  await sleep(QUIET_MS)
+  return [`C8: not everything is done ${withinMs} ms after the last fault was healed`]
 }

@@ -37,8 +37,9 @@ const handlerOf = (order: WorkerOrder): raw.Handler & { readonly journal: Journa
       if (heldUntil > now) {
         await sleep(heldUntil - now)
       }
-      if (order.workMs > 0) {
-        await sleep(order.workMs)
+      const takesMs = job.n % 10 === 0 ? Math.max(order.slowMs, order.workMs) : order.workMs
+      if (takesMs > 0) {
+        await sleep(takesMs)
       }
       journal.write({ kind: "effect", ...about })
       effects.make(job.p, job.n)

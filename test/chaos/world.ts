@@ -28,10 +28,13 @@ export interface Options {
   readonly pauseMs: number
   readonly ahead: number
   readonly workMs: number
+  readonly slowMs: number
   readonly lanes: number
   readonly capacity: number
   readonly ackWaitMs: number
   readonly graceMs: number
+  /** How long a recovery may take until nobody waits for it any more. */
+  readonly patienceMs: number
 }
 
 export const DEFAULTS: Omit<Options, "mode" | "nodes"> = {
@@ -41,15 +44,18 @@ export const DEFAULTS: Omit<Options, "mode" | "nodes"> = {
   pauseMs: 20,
   ahead: 8,
   workMs: 2,
+  slowMs: 0,
   lanes: 16,
   capacity: 100,
   ackWaitMs: 5_000,
-  graceMs: 10_000
+  graceMs: 10_000,
+  patienceMs: 15_000
 }
 
 const SAMPLE_MS = 500
 const PROBE_EVERY_MS = 50
-const HEALTH_MS = 100
+/** A connection that is lost may be back after a tenth of a second. */
+const HEALTH_MS = 25
 const READY_WITHIN_MS = 10_000
 
 const readiness = (port: number): Promise<boolean> =>
@@ -68,12 +74,15 @@ export class World {
   /** The one under test; others are on their way out. */
   worker!: Crew.Process
   epoch = 0
+  /** A recovery never came: whatever is tried now tells nothing more. */
+  isStuck = false
   #healthPort = 0
   #faults = 0
   #ended = false
   /** Everybody who was ever hired. */
   readonly #all: Array<Crew.Process> = []
   #begun = 0
+  #started = 0
   readonly #followers = new Map<string, Follower>()
   readonly #journals: { readonly [name in "faults" | "acks" | "health" | "memory" | "probes"]: Journal }
   readonly #stopProxies: () => Promise<void>
@@ -145,7 +154,7 @@ export class World {
 
   /** Another worker takes over; whoever did the work is not told. */
   async hire(): Promise<Crew.Process> {
-    const { ackWaitMs, capacity, graceMs, lanes, mode, workMs } = this.options
+    const { ackWaitMs, capacity, graceMs, lanes, mode, slowMs, workMs } = this.options
     const epoch = this.epoch + 1
     const healthPort = await freePort()
     const order: WorkerOrder = {
@@ -157,6 +166,7 @@ export class World {
       health: this.#path(`health-${epoch}`),
       effects: join(this.directory, "effects.sqlite"),
       workMs,
+      slowMs,
       lanes,
       capacity,
       ackWaitMs,
@@ -201,10 +211,12 @@ export class World {
   fault(kind: FaultKind): (at?: number) => Promise<void> {
     const about = { pub: FAULTS.indexOf(kind), n: ++this.#faults }
     this.#journals.faults.write({ kind: "fault", ...about })
+    // A consumer that was deleted is the program's to make again.
+    const needsConsumer = kind !== "delete"
     return async (at) => {
-      const seq = await this.eye.ready()
+      const seq = await this.eye.ready(30_000, needsConsumer)
       this.#journals.faults.write({ kind: "healed", ...about, seq, at: at ?? now() })
-      await this.recovered(seq)
+      this.isStuck = !(await this.recovered(seq, needsConsumer)) || this.isStuck
     }
   }
 
@@ -224,15 +236,21 @@ export class World {
    * Publishes one message after the other until one is handled that was stored at this sequence or later: a first one may
    * be given to a connection that is gone without the server's knowing, and come back only when its lease is over.
    */
-  async recovered(seq: number, withinMs = 15_000): Promise<boolean> {
-    const deadline = performance.now() + withinMs
+  async recovered(seq: number, needsConsumer = true): Promise<boolean> {
+    const deadline = performance.now() + this.options.patienceMs
     while (performance.now() < deadline) {
       if (await this.handledSince(seq, PROBE_EVERY_MS)) {
         return true
       }
-      await this.eye.ready()
+      await this.eye.ready(30_000, needsConsumer)
     }
     return false
+  }
+
+  /** How many calls have begun. */
+  started(): number {
+    this.#highest()
+    return this.#started
   }
 
   /** The highest sequence that a handler has begun with. */
@@ -243,6 +261,7 @@ export class World {
       this.#followers.set(name, follower)
       for (const { kind, seq } of follower.next()) {
         if (kind === "start") {
+          this.#started++
           this.#begun = Math.max(this.#begun, seq)
         }
       }

@@ -1,4 +1,4 @@
-/** C8: how long after each healing the first message is handled that was stored after it. */
+/** C8: how long after each healing the first message is handled that was delivered after it. */
 import type { FaultKind } from "../kinds.ts"
 import type { Fault, Run } from "./Run.ts"
 
@@ -19,13 +19,16 @@ export interface Percentiles {
   readonly count: number
 }
 
-export const recoveries = (run: Run): ReadonlyArray<Recovery> =>
+/** `inFlight`: so many messages may have been delivered before a fault, and begin after it. */
+export const recoveries = (run: Run, inFlight: number): ReadonlyArray<Recovery> =>
   run.faults.flatMap((fault) => {
     const { afterSeq, from, healed } = fault
     if (healed === undefined) {
       return []
     }
-    const first = run.calls.find((call) => call.seq >= afterSeq && call.from >= from)
+    // What is stored after the healing may have a long queue before it, which was delivered after it too.
+    const fresh = Math.min(afterSeq, highestBefore(run, from) + inFlight + 1)
+    const first = run.calls.find((call) => call.seq >= fresh && call.from >= from)
     const until = first?.from ?? Number.POSITIVE_INFINITY
     const isMixed = run.faults.some((other) =>
       other !== fault && other.from < until && (other.healed ?? Number.POSITIVE_INFINITY) > from
@@ -52,6 +55,17 @@ export const percentiles = (all: ReadonlyArray<number>): Percentiles => {
   const sorted = all.toSorted((a, b) => a - b)
   const at = (q: number) => round(sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)] ?? Number.NaN)
   return { p50: at(0.5), p99: at(0.99), max: round(sorted.at(-1) ?? Number.NaN), count: sorted.length }
+}
+
+const highestBefore = (run: Run, at: number): number => {
+  let highest = 0
+  for (const call of run.calls) {
+    if (call.from > at) {
+      break
+    }
+    highest = Math.max(highest, call.seq)
+  }
+  return highest
 }
 
 const round = (ms: number): number => Math.round(ms * 10) / 10

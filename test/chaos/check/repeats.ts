@@ -16,8 +16,11 @@ export interface Repeats {
   readonly perFault: ReadonlyMap<Fault, number>
 }
 
-/** An ack that was written is with the server, and what it knows of it on its disk, after so long. */
-const SETTLED_MS = 2_000
+/** An ack that was written is with the server, and what it knows of it in the hands of its system, after so long. */
+const SETTLED_MS = 500
+/** A connection that went without a word swallows what is written into it until that is found out. */
+const FOUND_OUT_MS = 3_500
+const WITHOUT_A_WORD: ReadonlySet<FaultKind> = new Set<FaultKind>(["halfOpen", "halfOpenUp", "halfOpenDown", "garble"])
 /** A fault that lets everything through, and stops nobody. */
 const HARMLESS: ReadonlySet<FaultKind> = new Set<FaultKind>(["hold"])
 
@@ -60,7 +63,8 @@ const explains = (fault: Fault, before: Call, again: Call): boolean =>
   !HARMLESS.has(fault.kind)
   && fault.from <= (before.until ?? again.from) + SETTLED_MS
   && fault.from <= again.from
-  && (fault.healed ?? Number.POSITIVE_INFINITY) + SETTLED_MS >= before.from
+  && (fault.healed ?? Number.POSITIVE_INFINITY) + (WITHOUT_A_WORD.has(fault.kind) ? FOUND_OUT_MS : SETTLED_MS)
+    >= before.from
 
 const diedWith = (run: Run, before: Call, again: Call): boolean => {
   const gone = run.workers.get(before.worker)?.gone?.at ?? Number.POSITIVE_INFINITY

@@ -41,7 +41,7 @@ export const verdict = (journals: Journals, limits: Limits): Verdict => {
   const lost = losses(run)
   const acked = ackedUnprocessed(run)
   const repeated = repeats(run, limits)
-  const back = recoveries(run)
+  const back = recoveries(run, limits.inFlight)
   const told = limits.health === "none"
     ? []
     : lies(run, back, (kind) => breaksConnection(kind, limits.nodes) || (kind === "block" && limits.health === "all"))

@@ -1,0 +1,41 @@
+/** All rows, in the order of their numbers, and how they are run. */
+import type { Mode } from "../orders.ts"
+import { cluster } from "./cluster.ts"
+import { connection } from "./connection.ts"
+import { processes } from "./process.ts"
+import type { Row } from "./Row.ts"
+
+export const rows: ReadonlyArray<Row> = [...connection, ...cluster, ...processes]
+  .toSorted((a, b) => a.id < b.id ? -1 : 1)
+
+export interface Result {
+  readonly id: string
+  readonly mode: Mode
+  readonly fault: string
+  readonly figure: string
+  readonly measured: ReadonlyArray<string>
+  readonly wrong: ReadonlyArray<string>
+  readonly ms: number
+}
+
+/** Runs rows by number (`T-15` is all of T-15a, b, c), one after the other, in each of the modes. */
+export const run = async (options: {
+  readonly ids: ReadonlyArray<string> | undefined
+  readonly modes: ReadonlyArray<Mode>
+  readonly version: string | undefined
+  readonly say: (line: string) => void
+  readonly done: (result: Result) => void
+}): Promise<void> => {
+  const { done, ids, modes, say, version } = options
+  for (const row of rows.filter(({ id }) => ids === undefined || ids.some((wanted) => id.startsWith(wanted)))) {
+    for (const mode of modes) {
+      const began = performance.now()
+      const found = await row.run({ mode, version, say }).catch((error: unknown) => ({
+        measured: [],
+        wrong: [`it could not be run: ${error instanceof Error ? error.message : String(error)}`]
+      }))
+      const result = { id: row.id, mode, fault: row.fault, figure: row.figure, ...found }
+      done({ ...result, ms: Math.round(performance.now() - began) })
+    }
+  }
+}
