@@ -2,10 +2,12 @@
 import type { Mode } from "../orders.ts"
 import { cluster } from "./cluster.ts"
 import { connection } from "./connection.ts"
+import { limitRows } from "./limits.ts"
 import { processes } from "./process.ts"
+import { least } from "./rights.ts"
 import type { Row } from "./Row.ts"
 
-export const rows: ReadonlyArray<Row> = [...connection, ...cluster, ...processes]
+export const rows: ReadonlyArray<Row> = [...connection, ...cluster, ...processes, least, ...limitRows]
   .toSorted((a, b) => a.id < b.id ? -1 : 1)
 
 export interface Result {
