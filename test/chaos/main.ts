@@ -4,9 +4,10 @@
  * Real servers, real processes, and a seed's faults. Exits with 1 if something is wrong, and leaves the journals.
  *
  * `… -- rows [--only T-01,T-05] [--mode thread,raw] [--server 2.10] [--write]`: one sort of fault after the other, each with its
- * figure; `--write` puts what was measured into docs/reliability.md.
+ * figure; `--write` puts what was measured into docs/reliability.md, `--from a.json,b.json` what earlier runs had printed with `--json`.
  * `… -- mutants [--only name,name]`: whether it would notice, slip by slip. `… -- short`: what that is tried with.
  */
+import { readFileSync } from "node:fs"
 import { parseArgs } from "node:util"
 import { whole } from "../support/whole.ts"
 import { catchAll } from "./mutants.ts"
@@ -28,6 +29,7 @@ const { positionals, values } = parseArgs({
     server: { type: "string" },
     only: { type: "string" },
     write: { type: "boolean", default: false },
+    from: { type: "string" },
     json: { type: "boolean", default: false }
   }
 })
@@ -87,6 +89,8 @@ if (command === "soak") {
   const caught = await catchAll(only, say)
   json(caught)
   process.exit(caught.every(({ by }) => by !== undefined) ? 0 : 1)
+} else if (command === "rows" && values.from !== undefined) {
+  writeTable(values.from.split(",").flatMap((file) => JSON.parse(readFileSync(file, "utf8")) as ReadonlyArray<Result>))
 } else if (command === "rows") {
   const all: Array<Result> = []
   const modes = values.mode.split(",").map(modeOf)

@@ -6,6 +6,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
+import type { Report } from "../../src/Health.ts"
 import { freePort } from "../support/nats/port.ts"
 import * as Proxy from "../support/proxy.ts"
 import type { Journals } from "./check/Run.ts"
@@ -56,11 +57,13 @@ const SAMPLE_MS = 500
 const PROBE_EVERY_MS = 50
 /** A connection that is lost may be back after a tenth of a second. */
 const HEALTH_MS = 25
+const SINCE_IS_EXACT_MS = 200
 const READY_WITHIN_MS = 10_000
 
-const readiness = (port: number): Promise<boolean> =>
-  fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(1_000) })
-    .then(({ status }) => status === 200, () => false)
+/** What a thread says of itself; nothing if it does not answer. */
+const reportOf = (port: number): Promise<Report | undefined> =>
+  fetch(`http://127.0.0.1:${port}/health`, { signal: AbortSignal.timeout(1_000) })
+    .then((answer) => answer.json() as Promise<Report>, () => undefined)
 
 export class World {
   readonly options: Options
@@ -186,7 +189,7 @@ export class World {
     const said = new Follower(this.#path(`health-${epoch}`))
     const isReady = (): Promise<boolean> =>
       this.options.mode === "thread"
-        ? readiness(port)
+        ? reportOf(port).then((report) => report?.ready === true)
         : Promise.resolve(said.next().some(({ kind }) => kind === "healthy"))
     const deadline = performance.now() + READY_WITHIN_MS
     while (performance.now() < deadline && !(await isReady())) {
@@ -281,12 +284,21 @@ export class World {
 
   /** Asks the thread, which answers whatever the application does. */
   async #askHealth(): Promise<void> {
+    const { health } = this.#journals
     let last: boolean | undefined
+    let connectedAt = Number.NEGATIVE_INFINITY
     while (!this.#ended && this.options.mode === "thread") {
       const port = this.#healthPort
-      const isHealthy = await readiness(port)
+      const report = await reportOf(port)
+      const isHealthy = report?.ready ?? false
+      const since = now() - (report?.connection.sinceMs ?? 0)
+      if (isHealthy && last === true && since > connectedAt + SINCE_IS_EXACT_MS) {
+        // Away and back between two looks.
+        health.writeAll([{ kind: "unhealthy", at: since - 1 }, { kind: "healthy", at: since }])
+      }
+      connectedAt = isHealthy ? since : connectedAt
       if (isHealthy !== last && port === this.#healthPort) {
-        this.#journals.health.write({ kind: isHealthy ? "healthy" : "unhealthy" })
+        health.write({ kind: isHealthy ? "healthy" : "unhealthy" })
         last = isHealthy
       }
       await sleep(HEALTH_MS)

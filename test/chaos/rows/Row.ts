@@ -53,7 +53,7 @@ export class Load {
   }
 
   /** Waits until all of it is published and handled; not for ever. How many publishes were given up. */
-  async stop(withinMs = 20_000): Promise<number> {
+  async stop(withinMs = 60_000): Promise<number> {
     this.#stopped = true
     await this.#running
     return drain(this.#world, Math.floor(this.#n), withinMs)
@@ -65,15 +65,19 @@ export const drain = async (world: World, n: number, withinMs: number): Promise<
   const ends = world.publishers.map((publisher) => {
     const end = publisher.hear("reached", (said) => said.n >= n).then(({ surfaced }) => surfaced, () => 0)
     publisher.tell({ _tag: "upTo", n })
-    return Promise.race([end, sleep(withinMs, 0)])
+    return Promise.race([end, sleep(withinMs, Number.NaN)])
   })
   const surfaced = (await Promise.all(ends)).reduce((sum, one) => sum + one, 0)
+  if (Number.isNaN(surfaced)) {
+    throw new Error(`the publishers have not come to their end within ${withinMs} ms`)
+  }
   const deadline = performance.now() + withinMs
   const isDone = async () => {
     const info = await world.eye.info().catch(() => undefined)
     return info !== undefined && info.num_pending === 0 && info.num_ack_pending === 0
   }
-  while (performance.now() < deadline && !(await isDone())) {
+  // Who is stuck does not come to an end by waiting.
+  while (!world.isStuck && performance.now() < deadline && !(await isDone())) {
     await sleep(50)
   }
   await sleep(1_000)
@@ -88,7 +92,8 @@ export const inWorld = async <A>(
   options: Partial<Options> & Pick<Options, "nodes">,
   use: (world: World) => Promise<A>
 ): Promise<A> => {
-  const world = await World.start({ mode: context.mode, version: context.version, ...options })
+  // What an outage holds up goes out fast when it is over.
+  const world = await World.start({ mode: context.mode, version: context.version, chunk: 32, ...options })
   try {
     return await use(world)
   } finally {
@@ -140,7 +145,7 @@ export const series = async (
     })
     await sleep(pauseMs)
   }
-  const surfaced = await load.stop(world.isStuck ? 3_000 : 20_000)
+  const surfaced = await load.stop()
   return { judged: await judge(world), surfaced }
 }
 

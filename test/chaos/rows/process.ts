@@ -108,7 +108,7 @@ const gigabyte: Row = {
 }
 
 const STOPS = 50
-const GRACE_MS = 1_500
+const GRACE_MS = 1_200
 
 /** From the end of a worker to the beginning of what it had begun and not done, with its peer. */
 const leftovers = (run: Run): ReadonlyArray<number> => {
@@ -130,8 +130,8 @@ const stopped: Row = {
   fault: `SIGTERM under load, ${STOPS} times, every tenth call longer than the grace`,
   figure: "exit 0 within the grace; 0 acknowledged and not done; a peer has the leftovers in ≤ 1 s",
   run: (context) =>
-    inWorld(context, { nodes: 1, workMs: 20, slowMs: 3_000, graceMs: GRACE_MS }, async (world) => {
-      const load = new Load(world, 40)
+    inWorld(context, { nodes: 1, workMs: 20, slowMs: 2_000, graceMs: GRACE_MS }, async (world) => {
+      const load = new Load(world, 20)
       for (let index = 0; index < STOPS; index++) {
         await sleep(300)
         await inject(world, plan("workerStop"))
