@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
+import * as DeadLetter from "../src/DeadLetter.ts"
 import * as Headers from "../src/Headers.ts"
 import * as Outcome from "../src/Outcome.ts"
 import * as Provenance from "../src/Provenance.ts"
@@ -223,6 +224,60 @@ describe("a message that is given up", () => {
         [1, 11, 21, 31, 41]
       )
       yield* Effect.forEach(readers, ({ interrupt }) => interrupt)
+    }).pipe(memory))
+
+  it.effect("in a batch: each for itself", () =>
+    Effect.gen(function*() {
+      yield* makeDlq
+      yield* send(["a", 1], ["b", 2])
+      yield* sendRaw("nothing")
+      let calls = 0
+      const batch = { ...options, size: 10, within: "1 second", retry, maxAttempts: 2, deadLetter: true } as const
+      const reader = yield* start(
+        Reader.handleBatch(keyed, batch, () => Effect.andThen(Effect.sync(() => ++calls), Effect.fail("no")))
+      )
+      for (let i = 0; i < 6; i++) {
+        yield* pass("1 second")
+      }
+      assert.strictEqual(calls, 2)
+      const found = yield* letters
+      assert.deepStrictEqual(
+        found.map(({ provenance: { attempts, kind, sequence } }) => [kind, sequence, attempts]),
+        [["undecodable", 3, 1], ["failed", 1, 2], ["failed", 2, 2]]
+      )
+      // What is replayed comes in batches, too.
+      yield* DeadLetter.replay({ kind: "failed" })
+      yield* pass("2 seconds")
+      assert.strictEqual(calls, 3)
+      yield* reader.interrupt
+    }).pipe(memory))
+
+  it.effect("a process that starts anew goes on with the schedule where the other had stopped", () =>
+    Effect.gen(function*() {
+      yield* makeDlq
+      const at: Array<number> = []
+      const reader = Reader.handle(
+        unkeyed,
+        { ...options, retry: Schedule.exponential("1 second"), maxAttempts: 4, deadLetter: true },
+        () =>
+          Effect.clockWith((clock) => clock.currentTimeMillis).pipe(
+            Effect.flatMap((now) => {
+              at.push(now)
+              return Effect.fail("no")
+            })
+          )
+      )
+      yield* send(["a", 1])
+      const first = yield* start(reader)
+      yield* pass("1 second")
+      yield* first.interrupt
+      const second = yield* start(reader)
+      for (let i = 0; i < 10; i++) {
+        yield* pass("1 second")
+      }
+      assert.deepStrictEqual(at, [0, 1_000, 3_000, 7_000])
+      assert.strictEqual((yield* letters)[0]?.provenance.attempts, 4)
+      yield* second.interrupt
     }).pipe(memory))
 })
 

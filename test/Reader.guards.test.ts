@@ -152,6 +152,20 @@ describe("a dependency that is down", () => {
       const { delivered, failed, retried, returned } = reader.ledger()
       assert.deepStrictEqual([delivered, returned, failed, retried], [10, 10, 0, 1])
     }).pipe(memory))
+
+  it.effect("what fails for it while the reader drains goes back, and is not waited for", () =>
+    Effect.gen(function*() {
+      yield* send(["a", 1], ["b", 2])
+      const reader = yield* start(
+        Reader.handle(keyed, { ...options, lanes: 8, breaker: { failures: 1, openFor: "1 hour" } }, (job) =>
+          Effect.andThen(Effect.sleep(job.n === 1 ? 0 : 500), Effect.fail("down")))
+      )
+      yield* pass(100)
+      yield* reader.drain
+      yield* pass(500)
+      assert.strictEqual(reader.fiber.pollUnsafe()?._tag, "Success")
+      assert.strictEqual(reader.ledger().returned, 2)
+    }).pipe(memory))
 })
 
 describe("a rate limit", () => {

@@ -15,7 +15,7 @@ import * as NatsServer from "../support/nats-server.ts"
 import { freePort } from "../support/nats-server.ts"
 import { keyed, options, send, sendRaw, setUp, start } from "../support/reading.ts"
 import { sluice } from "../support/sluice.ts"
-import { createStream } from "../support/transport.ts"
+import { createStream, durable, open } from "../support/transport.ts"
 import { witness } from "../support/witness.ts"
 
 const retry = Schedule.spaced("50 millis")
@@ -194,4 +194,45 @@ describe("T-25: while no letter can be stored", () => {
       }).pipe(Effect.scoped),
     30_000
   )
+})
+
+describe("a reader with few rights", () => {
+  it.live("needs to publish below its own subject, and nothing else of the dead letters", () =>
+    Effect.gen(function*() {
+      const rights = [
+        "$JS.API.CONSUMER.INFO.JOBS.worker",
+        "$JS.API.CONSUMER.MSG.NEXT.JOBS.worker",
+        "$JS.ACK.JOBS.worker.>",
+        "dlq.JOBS.worker.>"
+      ]
+      const allowed = rights.map((right) => JSON.stringify(right)).join(", ")
+      const server = yield* NatsServer.scoped({
+        config: `authorization { users: [
+          { user: admin, password: a },
+          { user: reader, password: r, permissions: { publish: [${allowed}], subscribe: ["_INBOX_R.>"] } }
+        ] }`
+      })
+      const admin = Nats.layer({ servers: server.url, user: "admin", password: Redacted.make("a") })
+      const reader = Nats.layer({
+        servers: server.url,
+        user: "reader",
+        password: Redacted.make("r"),
+        inboxPrefix: "_INBOX_R"
+      })
+      yield* Effect.gen(function*() {
+        yield* setUp
+        yield* makeDlq
+        yield* send(["a", 1])
+        // Made by somebody who may, read by somebody who may not.
+        yield* Effect.scoped(open(durable("JOBS", "worker", { filters: ["jobs.work"] })))
+        const settings = { ...options, bind: true, maxAttempts: 1, deadLetter: { replays: false } } as const
+        const context = yield* Layer.build(Layer.merge(reader, AckPolicy.onProcess))
+        const failing = yield* start(
+          Effect.provideContext(Reader.handle(keyed, settings, () => Effect.fail("no")), context)
+        )
+        yield* until(Effect.sync(() => failing.ledger().deadLettered === 1))
+        assert.lengthOf(yield* letters, 1)
+        yield* failing.interrupt
+      }).pipe(Effect.scoped, Effect.provide(admin))
+    }).pipe(Effect.scoped), 30_000)
 })
