@@ -20,8 +20,8 @@ const count = 60
 const fails = (n: number) => n % 4 === 0
 
 const rates = {
-  refusePublish: 0.1,
-  losePublish: 0.1,
+  refusePublish: 0.3,
+  losePublish: 0.3,
   loseReceipt: 0.2,
   loseVerdict: 0.1,
   disconnect: 0.01
@@ -56,7 +56,10 @@ const world = (seed: number) =>
     const isDone = Effect.map(here(consumer()), ({ ackPending, pending }) => ackPending === 0 && pending === 0)
     for (let life = 0; life < 4; life++) {
       const one = yield* live
-      yield* pass("700 millis")
+      // Long enough for letters that cannot be stored in time.
+      for (let i = 0; i < 14; i++) {
+        yield* pass("300 millis")
+      }
       yield* one.interrupt
     }
     const last = yield* live

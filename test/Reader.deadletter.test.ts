@@ -232,9 +232,15 @@ describe("a message that is given up", () => {
       yield* send(["a", 1], ["b", 2])
       yield* sendRaw("nothing")
       let calls = 0
+      let places: ReadonlyArray<string> = []
       const batch = { ...options, size: 10, within: "1 second", retry, maxAttempts: 2, deadLetter: true } as const
       const reader = yield* start(
-        Reader.handleBatch(keyed, batch, () => Effect.andThen(Effect.sync(() => ++calls), Effect.fail("no")))
+        Reader.handleBatch(keyed, batch, (entries) =>
+          Effect.suspend(() => {
+            calls++
+            places = entries.map(({ message }) => `${message.subject} ${message.streamSequence}`)
+            return Effect.fail("no")
+          }))
       )
       for (let i = 0; i < 6; i++) {
         yield* pass("1 second")
@@ -249,6 +255,7 @@ describe("a message that is given up", () => {
       yield* DeadLetter.replay({ kind: "failed" })
       yield* pass("2 seconds")
       assert.strictEqual(calls, 3)
+      assert.deepStrictEqual(places, ["jobs.work 1", "jobs.work 2"])
       yield* reader.interrupt
     }).pipe(memory))
 

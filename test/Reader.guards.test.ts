@@ -157,14 +157,14 @@ describe("a dependency that is down", () => {
     Effect.gen(function*() {
       yield* send(["a", 1], ["b", 2])
       const reader = yield* start(
-        Reader.handle(keyed, { ...options, lanes: 8, breaker: { failures: 1, openFor: "1 hour" } }, (job) =>
-          Effect.andThen(Effect.sleep(job.n === 1 ? 0 : 500), Effect.fail("down")))
+        Reader.handle(unkeyed, { ...options, lanes: 8, breaker: { failures: 1, openFor: "1 hour" } }, (job) =>
+          Effect.andThen(Effect.sleep(job.n === 1 ? 50 : 500), Effect.fail("down")))
       )
       yield* pass(100)
       yield* reader.drain
       yield* pass(500)
       assert.strictEqual(reader.fiber.pollUnsafe()?._tag, "Success")
-      assert.strictEqual(reader.ledger().returned, 2)
+      assert.deepStrictEqual([reader.ledger().retried, reader.ledger().returned], [1, 1])
     }).pipe(memory))
 })
 
