@@ -34,9 +34,12 @@ export const running = <R>(
     yield* Effect.forkScoped(Effect.andThen(draining, Effect.sync(() => void (drained = true))), {
       startImmediately: true
     })
+    // What could not be opened by then has nothing to work off.
+    const unopened = Effect.andThen(draining, Effect.suspend(() => tally.isAttached ? Effect.never : Effect.void))
     const replays = yield* Effect.forkScoped(
       withErrors(plan, draining, run({ plan, tally, draining, messageOf })).pipe(
-        Effect.catch((error) => Effect.logWarning(`reader ${plan.name} ends: ${error.message}`))
+        Effect.catch((error) => Effect.logWarning(`reader ${plan.name} ends: ${error.message}`)),
+        Effect.raceFirst(unopened)
       ),
       { startImmediately: true }
     )
