@@ -53,7 +53,8 @@ export type {
   OutcomeOptions,
   RateLimitOptions,
   RetryOptions,
-  RetrySchedule
+  RetrySchedule,
+  RetryStreamOptions
 } from "./internal/reader/options.ts"
 export { Delivery, settling } from "./internal/reader/streaming.ts"
 
@@ -357,12 +358,14 @@ const retrying = (
     readonly retry?: unknown
     readonly maxAttempts?: number
     readonly onGiveUp?: unknown
+    readonly retryStream?: true | reader.RetryStreamOptions
   }
 ) => ({
   retry: options.retry !== undefined,
   maxAttempts: options.maxAttempts ?? 5,
   onGiveUp: options.onGiveUp !== undefined || options.deadLetter !== undefined,
-  deadLetter: options.deadLetter
+  deadLetter: options.deadLetter,
+  retryStream: options.retryStream
 })
 
 /** What all readers do first: check what was asked for, and report to whoever is in control. */

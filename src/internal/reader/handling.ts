@@ -139,6 +139,9 @@ class Runner<P, A, R> {
     if (Result.isFailure(item.value)) {
       return Effect.andThen(this.#outcomes.undecodable(item, item.value.failure), next)
     }
+    if (item.dueAt > now) {
+      return Effect.andThen(this.#outcomes.tooEarly(item, now), next)
+    }
     const doom = this.#outcomes.doomed(item)
     if (doom !== undefined) {
       return Effect.andThen(this.#outcomes.giveUp(item, doom), next)
