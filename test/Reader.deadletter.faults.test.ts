@@ -6,11 +6,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as AckPolicy from "../src/AckPolicy.ts"
 import * as DeadLetter from "../src/DeadLetter.ts"
 import * as Faulty from "../src/layers/Faulty.ts"
 import * as Memory from "../src/layers/Memory.ts"
+import * as Provisioner from "../src/Provisioner.ts"
 import * as Reader from "../src/Reader.ts"
 import { Transport } from "../src/Transport.ts"
 import { letters, makeDlq } from "./support/letters.ts"
@@ -32,7 +34,7 @@ const world = (seed: number) =>
     const broker = yield* Memory.Broker
     const here = Effect.provideService(Transport, (yield* broker.connect).transport)
     const faults = yield* Faulty.Faults
-    yield* here(Effect.all([setUp, makeDlq]))
+    yield* here(Effect.all([setUp, makeDlq, Provisioner.ensure(DeadLetter.retryStream())]))
     yield* here(send(...Array.from({ length: count }, (_, n) => [`k${n % 11}`, n] as const)))
     const handled = new Set<number>()
     let mended = false
@@ -41,7 +43,10 @@ const world = (seed: number) =>
       lanes: 8,
       ackWait: "5 seconds",
       maxAttempts: 2,
-      retry: Schedule.spaced("100 millis"),
+      // Half of the worlds send their retries through a stream of their own.
+      ...(seed % 2 === 0
+        ? { retry: Schedule.spaced("100 millis") }
+        : { retry: Schedule.spaced("2 seconds"), retryStream: { after: "1 second" } }),
       onError: "wait",
       deadLetter: true
     }, (job) => {
@@ -53,7 +58,12 @@ const world = (seed: number) =>
       const transport = yield* faults.wrap(connection.transport, connection)
       return yield* start(Effect.provideService(reader, Transport, transport))
     })
-    const isDone = Effect.map(here(consumer()), ({ ackPending, pending }) => ackPending === 0 && pending === 0)
+    const isDone = Effect.gen(function*() {
+      const { ackPending, pending } = yield* here(consumer())
+      const { topology } = yield* here(Transport)
+      const retries = yield* Option.getOrThrow(topology).describeStream("RETRY")
+      return ackPending === 0 && pending === 0 && Option.getOrThrow(retries).messages === 0
+    })
     for (let life = 0; life < 4; life++) {
       const one = yield* live
       // Long enough for letters that cannot be stored in time.
