@@ -1,7 +1,7 @@
 /** What stands before a handler: a breaker for a dependency that is down, and rate limits. On virtual time. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { RateLimiter } from "effect/persistence"
+import { CircuitBreaker, RateLimiter } from "effect/persistence"
 import * as Schedule from "effect/Schedule"
 import * as Outcome from "../src/Outcome.ts"
 import * as Queue from "../src/Queue.ts"
@@ -136,6 +136,27 @@ describe("a dependency that is down", () => {
       assert.strictEqual(reader.ledger().failed, 13)
       yield* reader.interrupt
     }).pipe(memory))
+
+  it.effect("readers with the same key and the same store find out together", () =>
+    Effect.gen(function*() {
+      yield* send(["a", 1], ["b", 2])
+      const calls: Array<string> = []
+      const reader = (name: string) =>
+        start(
+          Reader.handle(keyed, {
+            ...options,
+            consumer: name,
+            breaker: { failures: 2, openFor: "1 minute", key: "bank" }
+          }, () => Effect.andThen(Effect.sync(() => calls.push(name)), Effect.fail("down")))
+        )
+      const first = yield* reader("first")
+      yield* pass(100)
+      const second = yield* reader("second")
+      yield* pass("10 seconds")
+      assert.deepStrictEqual(calls, ["first", "first"])
+      yield* first.interrupt
+      yield* second.interrupt
+    }).pipe(Effect.provide(CircuitBreaker.layerStoreMemory()), memory))
 
   it.effect("a reader that drains hands back what it holds for it, at once", () =>
     Effect.gen(function*() {
