@@ -143,6 +143,29 @@ describe("a message that is given up", () => {
       yield* reader.interrupt
     }).pipe(memory))
 
+  it.effect("what happens when it is given up may fail, and its handler is not called again for that", () =>
+    Effect.gen(function*() {
+      yield* makeDlq
+      let [calls, told] = [0, 0]
+      yield* send(["a", 1])
+      const reader = yield* start(
+        Reader.handle(keyed, {
+          ...options,
+          maxAttempts: 1,
+          timeBudget: "3 seconds",
+          deadLetter: true,
+          onGiveUp: () =>
+            Effect.suspend(() => ++told === 1 ? Effect.fail("no") : told === 2 ? Effect.never : Effect.void)
+        }, () => Effect.andThen(Effect.sync(() => ++calls), Effect.fail("no")))
+      )
+      for (let i = 0; i < 12; i++) {
+        yield* pass("1 second")
+      }
+      assert.deepStrictEqual([calls, told, reader.ledger().deadLettered], [1, 3, 1])
+      assert.lengthOf(yield* letters, 1)
+      yield* reader.interrupt
+    }).pipe(memory))
+
   it.effect("T-25: a full stream that refuses what is new is such a case, too", () =>
     Effect.gen(function*() {
       yield* createStream("DLQ", ["dlq.>"], { maxMessages: 1, discard: "new" })

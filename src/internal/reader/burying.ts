@@ -53,8 +53,11 @@ export class Burying {
     return this.#known.size === 0 ? undefined : this.#recall(delivery)?.doom
   }
 
-  doom(delivery: Delivery, failure: Failure): void {
-    this.#know(delivery, 0).doom = failure
+  /** From now on it is buried when it comes, and not handled. Where there are no letters, its handler may have it again. */
+  doom(delivery: Delivery, failure: Failure): Effect.Effect<void> {
+    return this.#session.plan.burial === undefined ? Effect.void : Effect.map(Clock.currentTimeMillis, (now) => {
+      this.#know(delivery, now).doom = failure
+    })
   }
 
   forget(delivery: Delivery): void {

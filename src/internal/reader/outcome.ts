@@ -174,9 +174,9 @@ export class Outcomes<R> {
     return Effect.gen({ self: this }, function*() {
       item.phase = "givingUp"
       const { onGiveUp } = this.#options
+      yield* this.#burying.doom(item.delivery, failure)
       const buried = yield* Effect.exit(this.#burying.bury(item.delivery, item.message, failure))
       if (Exit.isFailure(buried)) {
-        this.#burying.doom(item.delivery, failure)
         return yield* this.keep(item, failure.reason, buried.cause)
       }
       if (onGiveUp !== undefined) {
