@@ -14,6 +14,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { AckPolicy, Concurrent, Retryable } from "./AckPolicy.ts"
 import * as Headers from "./Headers.ts"
+import { matching, type Query } from "./internal/deadletter/querying.ts"
 import * as replaying from "./internal/deadletter/replaying.ts"
 import * as scanning from "./internal/deadletter/scanning.ts"
 import * as watching from "./internal/deadletter/watching.ts"
@@ -23,6 +24,9 @@ import * as Topology from "./Topology.ts"
 import { Transport } from "./Transport.ts"
 import { invalid, type TransportError } from "./TransportError.ts"
 
+export { summary } from "./internal/deadletter/querying.ts"
+export type { Group, Query } from "./internal/deadletter/querying.ts"
+
 /**
  * A letter, and how it stands. Its `id` is its place in the stream of dead letters.
  *
@@ -30,29 +34,6 @@ import { invalid, type TransportError } from "./TransportError.ts"
  * @since 0.1.0
  */
 export type Letter = scanning.Letter
-
-/**
- * Which letters: all that everything given here applies to.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Query {
-  /** The stream of dead letters. Default `DLQ`. */
-  readonly dlq?: string
-  /** `STREAM/consumer`: whose letters. */
-  readonly handler?: string
-  /** The tag of the error. */
-  readonly reason?: string
-  readonly kind?: Provenance.Kind
-  readonly ids?: ReadonlyArray<number>
-  /** Stored within this time until now. */
-  readonly within?: Duration.Input
-  /** Stored longer ago than this. */
-  readonly olderThan?: Duration.Input
-  /** Default `"open"`: what nobody has replayed or dropped. */
-  readonly state?: Letter["state"] | "any"
-}
 
 /**
  * How to bring letters back.
@@ -82,23 +63,6 @@ export interface Replayed {
   /** Brought back by somebody else at the same moment. */
   readonly duplicates: number
   readonly unavailable: ReadonlyArray<number>
-}
-
-/**
- * How many letters of one handler stand alike.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Group {
-  readonly handler: string
-  readonly kind: Provenance.Kind
-  readonly reason: string
-  readonly state: Letter["state"]
-  readonly count: number
-  /** When the first and the last of them were stored, in milliseconds since 1970. */
-  readonly oldest: number
-  readonly newest: number
 }
 
 /**
@@ -165,6 +129,55 @@ export const stream = (options: {
     discard: "new",
     ...more,
     subjects
+  })
+}
+
+/**
+ * Declares the stream in which messages wait for a retry that is far away (a reader's `retryStream`): `RETRY`, a work queue, its
+ * subjects `retry.>`.
+ *
+ * **Details**
+ *
+ * The message is confirmed there before its original is acknowledged, and comes to the same handler when it is due, as the message
+ * that it was. What fails for good becomes the dead letter that it would have become.
+ *
+ * **Gotchas**
+ *
+ * Some 20,000 messages can wait per handler and replica; what comes after them waits behind the first.
+ *
+ * **Example** (A call that is to be repeated every hour)
+ *
+ * ```ts import.meta.vitest
+ * import { DeadLetter, Outcome, Reader, Topic } from "effect-sluice"
+ * import { Effect, Schema } from "effect"
+ *
+ * const orders = Topic.make("orders", { schema: Schema.Struct({ id: Schema.String }) })
+ * const billing = Reader.handle(orders, {
+ *   stream: "ORDERS",
+ *   consumer: "billing",
+ *   retryStream: true,
+ *   classify: () => Outcome.later("1 hour")
+ * }, () => Effect.fail("the bank is closed"))
+ *
+ * Effect.isEffect(billing) // => true
+ * DeadLetter.retryStream().subjects // => ["retry.>"]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const retryStream = (options: {
+  readonly name?: string
+  readonly prefix?: string
+  readonly replicas?: number
+  readonly storage?: "file" | "memory"
+} = {}): Topology.Stream => {
+  const { name = Letters.RETRY_STREAM, prefix = name.toLowerCase(), ...more } = options
+  return Topology.stream(name, {
+    retention: "workqueue",
+    duplicateWindow: "1 hour",
+    ...more,
+    subjects: [`${prefix}.>`]
   })
 }
 
@@ -238,32 +251,6 @@ export const list = (query: Query = {}): Effect.Effect<ReadonlyArray<Letter>, Tr
     const matches = matching(query, yield* Clock.currentTimeMillis)
     return letters.filter(matches)
   })
-
-/**
- * Counts letters by handler, kind, reason and state.
- *
- * @category looking
- * @since 0.1.0
- */
-export const summary = (letters: ReadonlyArray<Letter>): ReadonlyArray<Group> => {
-  const groups = new Map<string, Group>()
-  for (const { provenance, state, storedAt } of letters) {
-    const handler = handlerOf(provenance)
-    const { kind, reason } = provenance
-    const key = JSON.stringify([handler, kind, reason, state])
-    const { count, newest, oldest } = groups.get(key) ?? { count: 0, oldest: storedAt, newest: storedAt }
-    groups.set(key, {
-      handler,
-      kind,
-      reason,
-      state,
-      count: count + 1,
-      oldest: Math.min(oldest, storedAt),
-      newest: Math.max(newest, storedAt)
-    })
-  }
-  return [...groups.values()].toSorted((a, b) => a.handler.localeCompare(b.handler) || b.count - a.count)
-}
 
 /**
  * One letter with what it carries: the message's own headers, and its payload if it came along.
@@ -368,21 +355,3 @@ export const drop = (
 
 /** It is gone already. */
 const ignore = () => Effect.void
-
-const handlerOf = ({ consumer, stream }: Provenance.Provenance): string => `${stream}/${consumer}`
-
-const matching = (query: Query, now: number) => {
-  const millis = (input: Duration.Input) => Duration.toMillis(Duration.fromInputUnsafe(input))
-  const { handler, ids, kind, olderThan, reason, state = "open", within } = query
-  const since = within === undefined ? Number.NEGATIVE_INFINITY : now - millis(within)
-  const until = olderThan === undefined ? Number.POSITIVE_INFINITY : now - millis(olderThan)
-  const wanted = ids === undefined ? undefined : new Set(ids)
-  return (letter: Letter): boolean =>
-    (state === "any" || letter.state === state)
-    && (handler === undefined || handlerOf(letter.provenance) === handler)
-    && (reason === undefined || letter.provenance.reason === reason)
-    && (kind === undefined || letter.provenance.kind === kind)
-    && (wanted === undefined || wanted.has(letter.id))
-    && letter.storedAt >= since
-    && letter.storedAt <= until
-}

@@ -53,7 +53,8 @@ export type {
   OutcomeOptions,
   RateLimitOptions,
   RetryOptions,
-  RetrySchedule
+  RetrySchedule,
+  RetryStreamOptions
 } from "./internal/reader/options.ts"
 export { Delivery, settling } from "./internal/reader/streaming.ts"
 
@@ -119,6 +120,9 @@ export const ordered = (options: { readonly start?: Topology.ConsumerStart } = {
  *   goes on with the broker's count, and does not know the retries in place of the one before it.
  * - A message with a key is retried in place: its key waits, other keys go on. A message without a key, or with a delay
  *   longer than the time budget, goes back to the broker for that time.
+ * - `classify` says what a failure means (`Outcome`); what is given up becomes a dead letter where `deadLetter` is set
+ *   (`DeadLetter`), and what is replayed of them comes to the same handler. `whenKeyFails` says whether a key waits.
+ * - `breaker` and `rateLimit` hold messages before the handler; that uses up no attempt.
  * - Draining: it stops pulling, works off what it holds for as long as the worker's grace lasts, then ends. A key of
  *   which something fails meanwhile goes back as a whole.
  *
@@ -354,12 +358,14 @@ const retrying = (
     readonly retry?: unknown
     readonly maxAttempts?: number
     readonly onGiveUp?: unknown
+    readonly retryStream?: true | reader.RetryStreamOptions
   }
 ) => ({
   retry: options.retry !== undefined,
   maxAttempts: options.maxAttempts ?? 5,
   onGiveUp: options.onGiveUp !== undefined || options.deadLetter !== undefined,
-  deadLetter: options.deadLetter
+  deadLetter: options.deadLetter,
+  retryStream: options.retryStream
 })
 
 /** What all readers do first: check what was asked for, and report to whoever is in control. */

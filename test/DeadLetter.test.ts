@@ -76,6 +76,8 @@ describe("list", () => {
         ["JOBS/a", "undecodable", "DecodeError", 1, 60_000],
         ["JOBS/b", "undecodable", "DecodeError", 1, 60_000]
       ])
+      const last = all.at(-1)!.provenance
+      assert.deepStrictEqual([last.firstFailure, last.lastFailure, last.timestamp], [60_000, 60_000, 60_000])
       const count = (query: DeadLetter.Query) => Effect.map(DeadLetter.list(query), ({ length }) => length)
       assert.strictEqual(yield* count({ handler: "JOBS/a" }), 6)
       assert.strictEqual(yield* count({ reason: "Odd" }), 2)

@@ -5,8 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
+import * as DeadLetter from "../src/DeadLetter.ts"
 import * as Headers from "../src/Headers.ts"
-import * as Outcome from "../src/Outcome.ts"
 import * as Provenance from "../src/Provenance.ts"
 import * as Reader from "../src/Reader.ts"
 import { Transport } from "../src/Transport.ts"
@@ -143,6 +143,29 @@ describe("a message that is given up", () => {
       yield* reader.interrupt
     }).pipe(memory))
 
+  it.effect("what happens when it is given up may fail, and its handler is not called again for that", () =>
+    Effect.gen(function*() {
+      yield* makeDlq
+      let [calls, told] = [0, 0]
+      yield* send(["a", 1])
+      const reader = yield* start(
+        Reader.handle(keyed, {
+          ...options,
+          maxAttempts: 1,
+          timeBudget: "3 seconds",
+          deadLetter: true,
+          onGiveUp: () =>
+            Effect.suspend(() => ++told === 1 ? Effect.fail("no") : told === 2 ? Effect.never : Effect.void)
+        }, () => Effect.andThen(Effect.sync(() => ++calls), Effect.fail("no")))
+      )
+      for (let i = 0; i < 12; i++) {
+        yield* pass("1 second")
+      }
+      assert.deepStrictEqual([calls, told, reader.ledger().deadLettered], [1, 3, 1])
+      assert.lengthOf(yield* letters, 1)
+      yield* reader.interrupt
+    }).pipe(memory))
+
   it.effect("T-25: a full stream that refuses what is new is such a case, too", () =>
     Effect.gen(function*() {
       yield* createStream("DLQ", ["dlq.>"], { maxMessages: 1, discard: "new" })
@@ -224,6 +247,67 @@ describe("a message that is given up", () => {
       )
       yield* Effect.forEach(readers, ({ interrupt }) => interrupt)
     }).pipe(memory))
+
+  it.effect("in a batch: each for itself", () =>
+    Effect.gen(function*() {
+      yield* makeDlq
+      yield* send(["a", 1], ["b", 2])
+      yield* sendRaw("nothing")
+      let calls = 0
+      let places: ReadonlyArray<string> = []
+      const batch = { ...options, size: 10, within: "1 second", retry, maxAttempts: 2, deadLetter: true } as const
+      const reader = yield* start(
+        Reader.handleBatch(keyed, batch, (entries) =>
+          Effect.suspend(() => {
+            calls++
+            places = entries.map(({ message }) => `${message.subject} ${message.streamSequence}`)
+            return Effect.fail("no")
+          }))
+      )
+      for (let i = 0; i < 6; i++) {
+        yield* pass("1 second")
+      }
+      assert.strictEqual(calls, 2)
+      const found = yield* letters
+      assert.deepStrictEqual(
+        found.map(({ provenance: { attempts, kind, sequence } }) => [kind, sequence, attempts]),
+        [["undecodable", 3, 1], ["failed", 1, 2], ["failed", 2, 2]]
+      )
+      // What is replayed comes in batches, too.
+      yield* DeadLetter.replay({ kind: "failed" })
+      yield* pass("2 seconds")
+      assert.strictEqual(calls, 3)
+      assert.deepStrictEqual(places, ["jobs.work 1", "jobs.work 2"])
+      yield* reader.interrupt
+    }).pipe(memory))
+
+  it.effect("a process that starts anew goes on with the schedule where the other had stopped", () =>
+    Effect.gen(function*() {
+      yield* makeDlq
+      const at: Array<number> = []
+      const reader = Reader.handle(
+        unkeyed,
+        { ...options, retry: Schedule.exponential("1 second"), maxAttempts: 4, deadLetter: true },
+        () =>
+          Effect.clockWith((clock) => clock.currentTimeMillis).pipe(
+            Effect.flatMap((now) => {
+              at.push(now)
+              return Effect.fail("no")
+            })
+          )
+      )
+      yield* send(["a", 1])
+      const first = yield* start(reader)
+      yield* pass("1 second")
+      yield* first.interrupt
+      const second = yield* start(reader)
+      for (let i = 0; i < 10; i++) {
+        yield* pass("1 second")
+      }
+      assert.deepStrictEqual(at, [0, 1_000, 3_000, 7_000])
+      assert.strictEqual((yield* letters)[0]?.provenance.attempts, 4)
+      yield* second.interrupt
+    }).pipe(memory))
 })
 
 describe("what a letter contains", () => {
@@ -259,114 +343,6 @@ describe("what a letter contains", () => {
       assert.notInclude(JSON.stringify([...silent.headers]), "4711")
       const told = yield* letterOf({ describe: ({ reason }) => `refused\r\nNats-Rollup: all ${reason}` })
       assert.strictEqual(told.provenance.detail, "refused  Nats-Rollup: all Failed")
-    }))
-})
-
-describe("what a failure means", () => {
-  const outcomes = (classify: Reader.Classify<string> | undefined, error: unknown = "no") =>
-    Effect.gen(function*() {
-      yield* makeDlq
-      const at: Array<number> = []
-      yield* send(["a", 1])
-      const reader = yield* start(
-        Reader.handle(keyed, {
-          ...options,
-          retry,
-          maxAttempts: 3,
-          deadLetter: true,
-          ...(classify === undefined ? {} : { classify })
-        }, () =>
-          Effect.andThen(Effect.clockWith((clock) => clock.currentTimeMillis), (now) => {
-            at.push(now)
-            return Effect.fail(error as string)
-          }))
-      )
-      for (let i = 0; i < 70; i++) {
-        yield* pass("1 second")
-      }
-      yield* reader.interrupt
-      const { deadLettered, dropped, failed } = reader.ledger()
-      assert.strictEqual((yield* consumer()).ackPending, 0)
-      return { at, failed, deadLettered, dropped, kinds: (yield* letters).map(({ provenance }) => provenance.kind) }
-    }).pipe(memory)
-
-  it.effect("retry: by the schedule", () =>
-    Effect.gen(function*() {
-      const { at, kinds } = yield* outcomes(() => Outcome.retry)
-      assert.deepStrictEqual([at, kinds], [[0, 1_000, 2_000], ["failed"]])
-    }))
-
-  it.effect("later: after a delay of its own, which counts", () =>
-    Effect.gen(function*() {
-      const { at, kinds } = yield* outcomes(() => Outcome.later("30 seconds"))
-      assert.deepStrictEqual([at, kinds], [[0, 30_000, 60_000], ["failed"]])
-    }))
-
-  it.effect("permanent: a letter now", () =>
-    Effect.gen(function*() {
-      const { at, deadLettered, failed, kinds } = yield* outcomes(() => Outcome.permanent)
-      assert.deepStrictEqual([at, failed, deadLettered, kinds], [[0], 1, 1, ["permanent"]])
-    }))
-
-  it.effect("drop: terminated, counted, and no letter", () =>
-    Effect.gen(function*() {
-      const { at, deadLettered, dropped, failed, kinds } = yield* outcomes(() => Outcome.drop)
-      assert.deepStrictEqual([at, failed, deadLettered, dropped, kinds], [[0], 0, 0, 1, []])
-    }))
-
-  it.effect("an error may say it itself; the reader's word goes first; a function that throws decides nothing", () =>
-    Effect.gen(function*() {
-      const error = { _tag: "Declined", [Outcome.key]: Outcome.permanent }
-      assert.lengthOf((yield* outcomes(undefined, error)).at, 1)
-      assert.lengthOf((yield* outcomes(() => undefined, error)).at, 1)
-      assert.lengthOf((yield* outcomes(() => Outcome.retry, error)).at, 3)
-      const died = yield* outcomes(() => {
-        throw new Error("no")
-      })
-      assert.lengthOf(died.at, 3)
-    }))
-})
-
-describe("a key of which a message fails", () => {
-  const order = (whenKeyFails: NonNullable<Reader.RetryOptions<never>["whenKeyFails"]>, after: number) =>
-    Effect.gen(function*() {
-      const done: Array<string> = []
-      let failures = 0
-      yield* send(["a", 1], ["a", 2], ["a", 3], ["b", 4])
-      const reader = yield* start(
-        Reader.handle(keyed, { ...options, lanes: 2, retry, whenKeyFails }, (job) =>
-          Effect.suspend(() => {
-            if (job.n === 1 && failures < 2) {
-              failures++
-              return Effect.fail("no")
-            }
-            done.push(job.key + job.n)
-            return Effect.void
-          }))
-      )
-      yield* pass(10)
-      const early = [...done].toSorted()
-      for (let i = 0; i < after; i++) {
-        yield* pass("1 second")
-      }
-      yield* reader.interrupt
-      return { early, order: done.filter((job) => job.startsWith("a")) }
-    }).pipe(memory)
-
-  it.effect("block: waits with all that follows", () =>
-    Effect.gen(function*() {
-      assert.deepStrictEqual(yield* order("block", 3), { early: ["b4"], order: ["a1", "a2", "a3"] })
-    }))
-
-  it.effect("park: waits while what follows has room, and goes on without it when it has none", () =>
-    Effect.gen(function*() {
-      assert.deepStrictEqual(yield* order({ park: 2 }, 3), { early: ["b4"], order: ["a1", "a2", "a3"] })
-      assert.deepStrictEqual(yield* order({ park: 1 }, 4), { early: ["a2", "a3", "b4"], order: ["a2", "a3", "a1"] })
-    }))
-
-  it.effect("skip: goes on at once", () =>
-    Effect.gen(function*() {
-      assert.deepStrictEqual(yield* order("skip", 4), { early: ["a2", "a3", "b4"], order: ["a2", "a3", "a1"] })
     }))
 })
 

@@ -1,4 +1,5 @@
 /** The contract, the stream, and what is done with an order. */
+import * as DeadLetter from "effect-sluice/DeadLetter"
 import * as Reader from "effect-sluice/Reader"
 import * as Topic from "effect-sluice/Topic"
 import * as Topology from "effect-sluice/Topology"
@@ -18,7 +19,7 @@ export const Orders = Topic.make("orders.{region}.placed", {
   id: (order) => order.id
 })
 
-export const ordersStream = Topology.stream("ORDERS", { subjects: ["orders.>"] })
+export const streams = [Topology.stream("ORDERS", { subjects: ["orders.>"] }), DeadLetter.stream()]
 
 /** In each customer's order, 64 customers at a time, five attempts. */
 export const billing = Reader.handle(Orders, {
@@ -26,5 +27,6 @@ export const billing = Reader.handle(Orders, {
   consumer: "billing",
   lanes: 64,
   retry: Schedule.exponential("1 second"),
-  maxAttempts: 5
+  maxAttempts: 5,
+  deadLetter: true
 }, (order, message) => Effect.log(`charging ${order.customer} ${order.total} for ${message.subject}`))

@@ -4,6 +4,6 @@
  * Give it something to do: `npm run sluice -- pub --topic examples/02_worker/shop.ts#Orders --help`.
  */
 import * as Worker from "effect-sluice/Worker"
-import { billing, ordersStream } from "./shop.ts"
+import { billing, streams } from "./shop.ts"
 
-export default Worker.make({ name: "shop", readers: [billing], topology: [ordersStream] })
+export default Worker.make({ name: "shop", readers: [billing], topology: streams })

@@ -4,6 +4,7 @@
  */
 import { assert, it } from "@effect/vitest"
 import * as AckPolicy from "effect-sluice/AckPolicy"
+import * as DeadLetter from "effect-sluice/DeadLetter"
 import * as Faulty from "effect-sluice/layers/Faulty"
 import * as Memory from "effect-sluice/layers/Memory"
 import * as Provisioner from "effect-sluice/Provisioner"
@@ -13,7 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
-import { Bank, billing, Orders, ordersStream } from "./billing.ts"
+import { Bank, billing, Orders, streams } from "./billing.ts"
 
 const order = (id: string) => ({ id, customer: "ann" })
 
@@ -30,7 +31,7 @@ it.effect("a handler that fails is tried again after one second and after two, t
     const bank = {
       charge: (id: string) => Effect.andThen(Effect.sync(() => calls.push(id)), Effect.fail("declined" as const))
     }
-    yield* Provisioner.ensure(ordersStream)
+    yield* Provisioner.ensure(streams)
     yield* Publisher.publish(Orders, order("o-1"))
     yield* Effect.forkChild(Effect.provideService(billing, Bank, bank))
     yield* TestClock.adjust("900 millis")
@@ -41,11 +42,27 @@ it.effect("a handler that fails is tried again after one second and after two, t
     assert.strictEqual(calls.length, 3)
   }).pipe(Effect.provide(oneClient)))
 
+it.effect("an order that is given up is a dead letter, and is charged when it is replayed", () =>
+  Effect.gen(function*() {
+    const calls: Array<string> = []
+    const bank = { charge: (_: string): Effect.Effect<void, "declined"> => Effect.fail("declined") }
+    yield* Provisioner.ensure(streams)
+    yield* Publisher.publish(Orders, order("o-1"))
+    yield* Effect.forkChild(Effect.provideService(billing, Bank, bank))
+    yield* TestClock.adjust("4 seconds")
+    const [letter] = yield* DeadLetter.list()
+    assert.deepInclude(letter?.provenance, { stream: "ORDERS", consumer: "billing", kind: "failed", attempts: 3 })
+    bank.charge = (id) => Effect.sync(() => void calls.push(id))
+    yield* DeadLetter.replay({ handler: "ORDERS/billing" })
+    yield* TestClock.adjust("1 second")
+    assert.deepStrictEqual(calls, ["o-1"])
+  }).pipe(Effect.provide(oneClient)))
+
 it.effect("a handler that takes ten minutes keeps its message: the lease is renewed, nobody else gets it", () =>
   Effect.gen(function*() {
     const calls: Array<string> = []
     const replica = Effect.forkChild(Effect.provideService(billing, Bank, slowBank(calls, "10 minutes")))
-    yield* Provisioner.ensure(ordersStream)
+    yield* Provisioner.ensure(streams)
     yield* Publisher.publish(Orders, order("o-1"))
     yield* replica
     yield* replica
@@ -69,7 +86,7 @@ const replica = Effect.fnUntraced(function*(bank: typeof Bank.Service) {
 it.effect("a lease runs out when its reader is cut off, 30 seconds after it was renewed last", () =>
   Effect.gen(function*() {
     const broker = yield* Memory.Broker
-    yield* Effect.provide(Provisioner.ensure(ordersStream), Memory.clientLayer)
+    yield* Effect.provide(Provisioner.ensure(streams), Memory.clientLayer)
     yield* Effect.provide(Publisher.publish(Orders, order("o-1")), Memory.clientLayer)
     const { disconnect } = yield* replica(slowBank([], "1 hour"))
     yield* TestClock.adjust("1 minute")
@@ -85,7 +102,7 @@ it.effect("a lease runs out when its reader is cut off, 30 seconds after it was 
 it.effect("another replica takes over from one that is cut off", () =>
   Effect.gen(function*() {
     const calls: Array<string> = []
-    yield* Effect.provide(Provisioner.ensure(ordersStream), Memory.clientLayer)
+    yield* Effect.provide(Provisioner.ensure(streams), Memory.clientLayer)
     const first = yield* replica(slowBank(calls, "1 hour", "first "))
     yield* Effect.provide(Publisher.publish(Orders, order("o-1")), Memory.clientLayer)
     yield* TestClock.adjust("1 second")
@@ -100,7 +117,7 @@ it.effect("a publisher waits for a broker that is away, and the order is stored 
     const broker = yield* Memory.Broker
     const { disconnect, reconnect, transport } = yield* broker.connect
     const onIt = Effect.provideService(Transport, transport)
-    yield* onIt(Provisioner.ensure(ordersStream))
+    yield* onIt(Provisioner.ensure(streams))
     yield* disconnect
     const publishing = yield* Effect.forkChild(onIt(Publisher.publish(Orders, order("o-1"))))
     yield* TestClock.adjust("10 seconds")
@@ -115,7 +132,7 @@ it.effect("whatever single operation fails, the order is charged, at most twice"
   Effect.gen(function*() {
     const program = Effect.gen(function*() {
       const calls: Array<string> = []
-      yield* Provisioner.ensure(ordersStream)
+      yield* Provisioner.ensure(streams)
       yield* Effect.forkScoped(Effect.provideService(billing, Bank, slowBank(calls, "0 millis")))
       yield* Effect.forkScoped(Publisher.publish(Orders, order("o-1")))
       yield* TestClock.adjust("2 minutes")

@@ -1,4 +1,5 @@
 /** What is tested: a reader as it would run in production. */
+import * as DeadLetter from "effect-sluice/DeadLetter"
 import * as Reader from "effect-sluice/Reader"
 import * as Topic from "effect-sluice/Topic"
 import * as Topology from "effect-sluice/Topology"
@@ -12,7 +13,7 @@ export const Orders = Topic.make("orders.placed", {
   key: (order) => order.customer
 })
 
-export const ordersStream = Topology.stream("ORDERS", { subjects: ["orders.>"] })
+export const streams = [Topology.stream("ORDERS", { subjects: ["orders.>"] }), DeadLetter.stream()]
 
 /** The bank, behind a service, so that a test can play it. */
 export class Bank extends Context.Service<Bank, {
@@ -26,5 +27,6 @@ export const billing = Reader.handle(Orders, {
   ackWait: "30 seconds",
   retry: Schedule.exponential("1 second"),
   maxAttempts: 3,
+  deadLetter: true,
   onError: "wait"
 }, (order) => Bank.use((bank) => bank.charge(order.id)))

@@ -122,7 +122,7 @@ const ls = Command.make("ls", {
         }))))
       }
       yield* write(table(groupRows(groups, now)))
-      Status.print(`${Status.count(letters.length)} ${letters.length === 1 ? "letter" : "letters"}`)
+      Status.print(counted(letters.length))
     })
   )).pipe(
     Command.withDescription("Count the letters of each handler by reason, or list them."),
@@ -210,8 +210,8 @@ const replay = Command.make("replay", {
       }
       Status.print(
         given.dryRun
-          ? `${Status.count(result.matched)} letters would be replayed`
-          : `${Status.count(result.replayed)} of ${Status.count(result.matched)} letters replayed`
+          ? `${counted(result.matched)} would be replayed`
+          : `${Status.count(result.replayed)} of ${counted(result.matched)} replayed`
       )
       if (result.unavailable.length > 0) {
         const ids = result.unavailable.slice(0, 10).join(", ")
@@ -260,8 +260,8 @@ const drop = Command.make("drop", {
         }
         Status.print(
           "matched" in result
-            ? `${Status.count(result.matched)} letters would be dropped`
-            : `${Status.count(result.dropped)} letters dropped`
+            ? `${counted(result.matched)} would be dropped`
+            : `${counted(result.dropped)} dropped`
         )
       })
     )
@@ -282,6 +282,8 @@ export const dlq = Command.make("dlq").pipe(
 )
 
 // internals
+
+const counted = (letters: number): string => `${Status.count(letters)} ${letters === 1 ? "letter" : "letters"}`
 
 const time = (millis: number): string => new Date(millis).toISOString()
 

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
+import { connect } from "node:net"
 import * as AckPolicy from "../../src/AckPolicy.ts"
 import * as DeadLetter from "../../src/DeadLetter.ts"
 import type { Report } from "../../src/Health.ts"
@@ -15,10 +16,29 @@ import * as NatsServer from "../support/nats-server.ts"
 import { freePort } from "../support/nats-server.ts"
 import { keyed, options, send, sendRaw, setUp, start } from "../support/reading.ts"
 import { sluice } from "../support/sluice.ts"
-import { createStream } from "../support/transport.ts"
+import { createStream, durable, open } from "../support/transport.ts"
 import { witness } from "../support/witness.ts"
 
 const retry = Schedule.spaced("50 millis")
+
+/** A header with a name that no client of ours would send, straight into the socket. */
+const sendHostile = ({ host, port }: { readonly host: string; readonly port: number }) =>
+  Effect.promise(() =>
+    new Promise<void>((resolve, reject) => {
+      const headers = "NATS/1.0\r\nevil\u0001name: x\r\n__proto__: evil\r\n\r\n"
+      const socket = connect(port, host, () => {
+        socket.write("CONNECT {\"verbose\":false,\"headers\":true}\r\n")
+        socket.write(`HPUB jobs.work ${headers.length} ${headers.length + 2}\r\n${headers}{}\r\nPING\r\n`)
+      })
+      socket.on("error", reject)
+      socket.on("data", (data) => {
+        if (data.includes("PONG")) {
+          socket.end()
+          resolve()
+        }
+      })
+    })
+  )
 
 /** Looks until it is so. */
 const until = <E, R>(isSo: Effect.Effect<boolean, E, R>) =>
@@ -56,8 +76,9 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
           const numbers = Array.from({ length: 50 }, (_, n) => n)
           yield* send(...numbers.map((n) => [`k${n % 7}`, n] as const))
           yield* sendRaw("nothing")
-          yield* until(Effect.map(letters, ({ length }) => length === 10))
-          const settled = () => readers.every(({ ledger }) => ledger().finished === 51)
+          yield* sendHostile(server)
+          yield* until(Effect.map(letters, ({ length }) => length === 15))
+          const settled = () => readers.every(({ ledger }) => ledger().finished === 52)
           yield* until(Effect.sync(settled))
           for (const name of ["r1", "r2", "r4", "r5"]) {
             assert.deepStrictEqual(calls.get(name)?.toSorted((a, b) => a - b), numbers)
@@ -70,10 +91,16 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
             count
           ])
           assert.sameDeepMembers(rows, [
-            ...["r1", "r2", "r4", "r5"].map((name) => [`JOBS/${name}`, "undecodable", 1]),
+            ...["r1", "r2", "r4", "r5"].map((name) => [`JOBS/${name}`, "undecodable", 2]),
             ["JOBS/r3", "failed", 5],
-            ["JOBS/r3", "undecodable", 1]
+            ["JOBS/r3", "undecodable", 2]
           ])
+          const hostile = (yield* letters).filter(({ provenance }) => provenance.sequence === 52)
+          assert.lengthOf(hostile, 5)
+          for (const { headers, provenance, text } of hostile) {
+            assert.deepStrictEqual([provenance.attempts, provenance.reason, text], [1, "DecodeError", "{}"])
+            assert.isFalse([...headers.keys()].some((name) => name.includes("evil")), "none of its headers")
+          }
           for (const name of ["r1", "r2", "r3", "r4", "r5"]) {
             yield* until(Effect.map(Effect.promise(() => eyes.ackPending("JOBS", name)), (count) => count === 0))
           }
@@ -194,4 +221,45 @@ describe("T-25: while no letter can be stored", () => {
       }).pipe(Effect.scoped),
     30_000
   )
+})
+
+describe("a reader with few rights", () => {
+  it.live("needs to publish below its own subject, and nothing else of the dead letters", () =>
+    Effect.gen(function*() {
+      const rights = [
+        "$JS.API.CONSUMER.INFO.JOBS.worker",
+        "$JS.API.CONSUMER.MSG.NEXT.JOBS.worker",
+        "$JS.ACK.JOBS.worker.>",
+        "dlq.JOBS.worker.>"
+      ]
+      const allowed = rights.map((right) => JSON.stringify(right)).join(", ")
+      const server = yield* NatsServer.scoped({
+        config: `authorization { users: [
+          { user: admin, password: a },
+          { user: reader, password: r, permissions: { publish: [${allowed}], subscribe: ["_INBOX_R.>"] } }
+        ] }`
+      })
+      const admin = Nats.layer({ servers: server.url, user: "admin", password: Redacted.make("a") })
+      const reader = Nats.layer({
+        servers: server.url,
+        user: "reader",
+        password: Redacted.make("r"),
+        inboxPrefix: "_INBOX_R"
+      })
+      yield* Effect.gen(function*() {
+        yield* setUp
+        yield* makeDlq
+        yield* send(["a", 1])
+        // Made by somebody who may, read by somebody who may not.
+        yield* Effect.scoped(open(durable("JOBS", "worker", { filters: ["jobs.work"] })))
+        const settings = { ...options, bind: true, maxAttempts: 1, deadLetter: { replays: false } } as const
+        const context = yield* Layer.build(Layer.merge(reader, AckPolicy.onProcess))
+        const failing = yield* start(
+          Effect.provideContext(Reader.handle(keyed, settings, () => Effect.fail("no")), context)
+        )
+        yield* until(Effect.sync(() => failing.ledger().deadLettered === 1))
+        assert.lengthOf(yield* letters, 1)
+        yield* failing.interrupt
+      }).pipe(Effect.scoped, Effect.provide(admin))
+    }).pipe(Effect.scoped), 30_000)
 })

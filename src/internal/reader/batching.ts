@@ -159,6 +159,11 @@ class Batcher<P, A, R> {
         } else if (Result.isFailure(item.value)) {
           yield* this.#outcomes.undecodable(item, item.value.failure)
         } else {
+          const now = this.#clock.currentTimeMillisUnsafe()
+          if (item.dueAt > now) {
+            yield* this.#outcomes.tooEarly(item, now)
+            continue
+          }
           const doom = this.#outcomes.doomed(item)
           if (doom !== undefined) {
             yield* this.#outcomes.giveUp(item, doom)

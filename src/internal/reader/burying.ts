@@ -1,7 +1,6 @@
 /**
  * Makes dead letters of what is given up: published and confirmed, or the message stays.
  */
-import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
@@ -13,7 +12,7 @@ import { DecodeError } from "../../Topic.ts"
 import { type Receipt, Transport } from "../../Transport.ts"
 import * as Letters from "./letters.ts"
 import { type DeadLetterOptions, type Failure, TimeBudgetExceeded } from "./options.ts"
-import { replayOf } from "./replays.ts"
+import { replayOf, waitedOf } from "./replays.ts"
 import type { Session } from "./session.ts"
 
 /** The stream of dead letters does not take one. `problem` contains no data. */
@@ -54,8 +53,11 @@ export class Burying {
     return this.#known.size === 0 ? undefined : this.#recall(delivery)?.doom
   }
 
-  doom(delivery: Delivery, failure: Failure): void {
-    this.#know(delivery, 0).doom = failure
+  /** From now on it is buried when it comes, and not handled. Where there are no letters, its handler may have it again. */
+  doom(delivery: Delivery, failure: Failure): Effect.Effect<void> {
+    return this.#session.plan.burial === undefined ? Effect.void : Effect.map(Clock.currentTimeMillis, (now) => {
+      this.#know(delivery, now).doom = failure
+    })
   }
 
   forget(delivery: Delivery): void {
@@ -69,17 +71,10 @@ export class Burying {
     const { burial } = this.#session.plan
     return burial === undefined ? Effect.void : Effect.gen({ self: this }, function*() {
       const now = yield* Clock.currentTimeMillis
+      const detail = detailOf(failure, burial.options)
       const letter = Letters.letterOf(burial.subject, burial.options, {
-        stream: burial.stream,
-        consumer: burial.consumer,
-        message,
-        kind: Letters.kindOf(failure),
-        reason: failure.reason,
-        detail: detailOf(failure, burial.options),
-        attempts: failure.attempts,
-        firstFailure: this.#recall(delivery)?.firstFailure ?? now,
-        lastFailure: now,
-        ...replayOf(delivery, message)
+        ...this.#caseOf(burial, delivery, message, failure, now),
+        detail
       })
       const receipt = yield* this.#publish(letter)
       this.#unavailable = receipt._tag !== "Confirmed"
@@ -89,13 +84,62 @@ export class Burying {
     })
   }
 
+  /** Lets a message wait elsewhere, if its retry is far away and there is such a place. Whether it does. */
+  postpone(delivery: Delivery, message: Delivery, failure: Failure, delayMs: number): Effect.Effect<boolean> {
+    const { postponing } = this.#session.plan
+    return postponing === undefined || delayMs < postponing.afterMs ? Effect.succeed(false) : Effect.gen(
+      { self: this },
+      function*() {
+        const now = yield* Clock.currentTimeMillis
+        const given = this.#caseOf(postponing, delivery, message, failure, now)
+        const outgoing = Letters.postponed(postponing, given, delivery, now + delayMs)
+        if (outgoing === undefined) {
+          return false
+        }
+        const receipt = yield* this.#send(outgoing, {})
+        if (receipt._tag === "Confirmed") {
+          this.forget(delivery)
+          return true
+        }
+        yield* Effect.logWarning(`a message cannot wait in ${postponing.into}, and waits as others do`, {
+          reader: this.#session.plan.name,
+          problem: receipt.reason.problem
+        })
+        return false
+      }
+    )
+  }
+
+  #caseOf(
+    { consumer, stream }: { readonly stream: string; readonly consumer: string },
+    delivery: Delivery,
+    message: Delivery,
+    failure: Failure,
+    now: number
+  ): Letters.Case {
+    return {
+      stream,
+      consumer,
+      message,
+      kind: Letters.kindOf(failure),
+      reason: failure.reason,
+      detail: "",
+      attempts: failure.attempts,
+      firstFailure: waitedOf(delivery)?.firstFailure ?? this.#recall(delivery)?.firstFailure ?? now,
+      lastFailure: now,
+      ...replayOf(delivery, message)
+    }
+  }
+
+  #send(one: Outgoing, more: Publisher.RetryOptions): Effect.Effect<Receipt> {
+    return Publisher.publishRaw([one], { budget: patience, ...more }).pipe(
+      Effect.map(([receipt]) => receipt),
+      Effect.provideService(Transport, this.#session.transport)
+    )
+  }
+
   #publish(letter: Outgoing): Effect.Effect<Receipt> {
-    const options = { budget: patience, ...(this.#unavailable ? { retry: Schedule.recurs(0) } : {}) }
-    const publish = (one: Outgoing): Effect.Effect<Receipt> =>
-      Publisher.publishRaw([one] satisfies NonEmptyReadonlyArray<Outgoing>, options).pipe(
-        Effect.map(([receipt]) => receipt),
-        Effect.provideService(Transport, this.#session.transport)
-      )
+    const publish = (one: Outgoing) => this.#send(one, this.#unavailable ? { retry: Schedule.recurs(0) } : {})
     return Effect.flatMap(
       publish(letter),
       (receipt) =>

@@ -6,7 +6,6 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { CircuitBreaker, RateLimiter } from "effect/persistence"
@@ -40,8 +39,6 @@ export class Guards {
     | { readonly circuit: CircuitBreaker.CircuitBreaker; readonly options: BreakerOptions<never> }
     | undefined
   readonly #limit: { readonly limiter: RateLimiter.RateLimiter; readonly options: RateLimitOptions } | undefined
-  readonly #flows = Latch.makeUnsafe(true)
-  #held = false
 
   constructor(
     name: string,
@@ -51,16 +48,6 @@ export class Guards {
     this.#name = name
     this.#breaker = breaker
     this.#limit = limit
-  }
-
-  /** Waits while nothing new shall be taken in. */
-  get awaitFlow(): Effect.Effect<void> {
-    return this.#flows.await
-  }
-
-  /** Nothing new shall be taken in, but one to try with. */
-  get isHeld(): boolean {
-    return this.#held
   }
 
   run<E, R>(
@@ -122,50 +109,29 @@ export class Guards {
         ? CircuitBreaker.failure(outcome._tag === "Later" ? { retryAfter: outcome.delayMs } : undefined)
         : CircuitBreaker.success
     }
-    return circuit.execute(handler, {
-      key,
-      classify: (exit) => Exit.isSuccess(exit) ? CircuitBreaker.success : judge(exit.cause)
-    }).pipe(
-      Effect.tap(() => Effect.sync(() => this.#let(true))),
-      Effect.catchCause((cause): Effect.Effect<never, E | Held> => {
-        const error = Option.getOrUndefined(Cause.findErrorOption(cause))
-        if (error instanceof CircuitBreaker.CircuitBreakerError) {
-          return this.#hold(
-            error.reason._tag === "CircuitOpen" ? Duration.toMillis(error.reason.retryAfter) : PROBED_MS
-          )
-        }
-        const own = cause as Cause.Cause<E>
-        return Cause.hasInterruptsOnly(cause) || judge(cause)._tag !== "Failure"
-          ? Effect.failCause(own)
-          // What fails while the dependency is down is the dependency's fault, and no attempt of the message.
-          : Effect.flatMap(Effect.option(circuit.state(key)), (state) => this.#after(Option.getOrUndefined(state), own))
-      })
-    )
-  }
-
-  #after<E>(state: CircuitBreaker.State | undefined, cause: Cause.Cause<E>): Effect.Effect<never, E | Held> {
-    switch (state?._tag) {
-      case "Open":
-        return this.#hold(Duration.toMillis(state.retryAfter))
-      case "HalfOpen":
-        return this.#hold(PROBED_MS)
-      default:
-        return Effect.failCause(cause)
-    }
-  }
-
-  #hold(millis: number): Effect.Effect<never, Held> {
-    this.#let(false)
-    return Effect.fail(new Held(Math.max(1, Math.ceil(millis))))
-  }
-
-  #let(flow: boolean): void {
-    this.#held = !flow
-    if (flow) {
-      this.#flows.openUnsafe()
-    } else {
-      this.#flows.closeUnsafe()
-    }
+    return Effect.suspend(() => {
+      let wasClosed = false
+      const look = Effect.map(
+        Effect.option(circuit.state(key)),
+        (state) => void (wasClosed = Option.isNone(state) || state.value._tag === "Closed")
+      )
+      return circuit.execute(handler, {
+        key,
+        classify: (exit) => Exit.isSuccess(exit) ? CircuitBreaker.success : Effect.as(look, judge(exit.cause))
+      }).pipe(
+        Effect.catchCause((cause): Effect.Effect<never, E | Held> => {
+          const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+          if (error instanceof CircuitBreaker.CircuitBreakerError) {
+            return hold(error.reason._tag === "CircuitOpen" ? Duration.toMillis(error.reason.retryAfter) : PROBED_MS)
+          }
+          const own = cause as Cause.Cause<E>
+          return wasClosed || Cause.hasInterruptsOnly(cause) || judge(cause)._tag !== "Failure"
+            ? Effect.failCause(own)
+            // What fails while the dependency is down is the dependency's fault, and no attempt of the message.
+            : Effect.flatMap(Effect.option(circuit.state(key)), (state) => after(Option.getOrUndefined(state), own))
+        })
+      )
+    })
   }
 }
 
@@ -204,3 +170,20 @@ const limiter = Effect.gen(function*() {
     : yield* Layer.build(RateLimiter.layerStoreMemory)
   return yield* Effect.provideContext(RateLimiter.make, context)
 })
+
+const hold = (millis: number): Effect.Effect<never, Held> => Effect.fail(new Held(Math.max(1, Math.ceil(millis))))
+
+/** Somebody else tries first: one bad message, tried again and again, must not keep the circuit open for all. */
+const after = <E>(
+  state: CircuitBreaker.State | undefined,
+  cause: Cause.Cause<E>
+): Effect.Effect<never, E | Held> => {
+  switch (state?._tag) {
+    case "Open":
+      return hold(Duration.toMillis(state.retryAfter) + PROBED_MS)
+    case "HalfOpen":
+      return hold(2 * PROBED_MS)
+    default:
+      return Effect.failCause(cause)
+  }
+}

@@ -66,7 +66,7 @@ export const run = <P, A, R>(work: Work<P, A, R>): Effect.Effect<void, Transport
 
 /** Takes what there is room for and deals it out, until there is nothing more to take. */
 const feed = <P, A, R>(
-  { guards, messageOf, topic }: Work<P, A, R>,
+  { messageOf, topic }: Work<P, A, R>,
   session: Session,
   outcomes: Outcomes<R>,
   lanes: Lanes.Lanes<Item<A>>
@@ -74,12 +74,7 @@ const feed = <P, A, R>(
   Effect.gen(function*() {
     while (true) {
       yield* lanes.awaitRoom
-      if (guards?.isHeld === true) {
-        // Where nothing is left to try with, one more has to come.
-        yield* Effect.raceFirst(guards.awaitFlow, lanes.awaitEmpty)
-      }
-      const room = guards?.isHeld === true ? 1 : lanes.room()
-      const chunk: NonEmptyReadonlyArray<Delivery> = yield* session.inlet.take(room)
+      const chunk: NonEmptyReadonlyArray<Delivery> = yield* session.inlet.take(lanes.room())
       const items: Array<Item<A>> = []
       const late: Array<Item<A>> = []
       for (const delivery of chunk) {
@@ -143,6 +138,9 @@ class Runner<P, A, R> {
     }
     if (Result.isFailure(item.value)) {
       return Effect.andThen(this.#outcomes.undecodable(item, item.value.failure), next)
+    }
+    if (item.dueAt > now) {
+      return Effect.andThen(this.#outcomes.tooEarly(item, now), next)
     }
     const doom = this.#outcomes.doomed(item)
     if (doom !== undefined) {

@@ -10,12 +10,16 @@ import * as Subject from "../../Subject.ts"
 import type { DeadLetterOptions, Failure } from "./options.ts"
 
 export const STREAM = "DLQ"
+export const RETRY_STREAM = "RETRY"
 
 /** What follows a handler's subject: a kind of letter, or what became of one. */
 export const events = { replay: "replay", replayed: "replayed", dropped: "dropped" } as const
 
 /** Which letter an event is about, and who did why what. */
 export const eventHeaders = { letter: "Sluice-Dead-Letter", why: "Sluice-Dead-Why" } as const
+
+/** When a message that waits for its retry is due, and which replay had brought it, if one had. */
+export const retryHeaders = { due: "Sluice-Dead-Due", replay: "Sluice-Dead-Replay" } as const
 
 /** `dlq` for `DLQ`: what the subjects of a stream of letters begin with, unless somebody says otherwise. */
 export const prefixOf = ({ prefix, stream = STREAM }: { readonly stream?: string; readonly prefix?: string }): string =>
@@ -32,8 +36,13 @@ export const subjectOf = (
   Result.flatMap(template.subject({ stream, consumer }), (tail) => Subject.make(`${prefix}.${tail}`))
 
 /** The consumer that brings a handler what is replayed for it. Lengths keep `a-b` of `c` apart from `b` of `c-a`. */
-export const replayConsumer = (stream: string, consumer: string): string =>
-  `replay-${stream.length}-${stream}-${consumer.replace(/[^\w-]/gu, "_")}`
+export const replayConsumer = (stream: string, consumer: string): string => consumerOf("replay", stream, consumer)
+
+/** The one that brings it what has waited. */
+export const retryConsumer = (stream: string, consumer: string): string => consumerOf("retry", stream, consumer)
+
+const consumerOf = (what: string, stream: string, consumer: string): string =>
+  `${what}-${stream.length}-${stream}-${consumer.replace(/[^\w-]/gu, "_")}`
 
 export const kindOf = (failure: Failure): Provenance.Kind =>
   failure._tag === "Undecodable" ? "undecodable" : failure.permanent === true ? "permanent" : "failed"
@@ -45,6 +54,16 @@ export interface Burial {
   readonly consumer: string
   /** `dlq.ORDERS.billing` */
   readonly subject: string
+}
+
+/** Where a handler's messages wait for a retry that is far away. */
+export interface Postponing {
+  readonly stream: string
+  readonly consumer: string
+  /** `retry.ORDERS.billing` */
+  readonly subject: string
+  readonly into: string
+  readonly afterMs: number
 }
 
 /** What is known when a message is given up. */
@@ -76,19 +95,38 @@ export const letterOf = (subject: string, options: DeadLetterOptions, given: Cas
   const { message } = given
   const headers = Result.getOrElse(message.headers, () => Headers.empty)
   const [policy, payload] = payloadOf(options, message.payload)
-  const { message: _, replaySequence: __, ...facts } = given
+  const provenance = provenanceOf(given, policy)
+  const told = Provenance.toHeaders(provenance, headers)
   return {
     subject: `${subject}.${given.kind}`,
     payload,
-    headers: Provenance.toHeaders({
-      ...facts,
-      subject: message.subject,
-      sequence: message.streamSequence,
-      timestamp: message.timestamp,
-      payload: policy
-    }, headers),
+    // A message whose headers do not fit beside these is not all here: a replay fetches it.
+    headers: policy === "full" && !carries(told, headers)
+      ? Provenance.toHeaders({ ...provenance, payload: "redacted" })
+      : told,
     id: idOf(given),
     expect: { stream: options.stream ?? STREAM }
+  }
+}
+
+/** A message on its way into the retry stream; nothing if its headers do not fit beside what has to be said. */
+export const postponed = (
+  { into, subject }: Postponing,
+  given: Case,
+  delivery: Delivery,
+  dueAt: number
+): Outgoing | undefined => {
+  const own = Result.getOrElse(given.message.headers, () => Headers.empty)
+  const told = Provenance.toHeaders(provenanceOf(given, "full"), own)
+  const due = Headers.set(told, retryHeaders.due, String(dueAt))
+  const { consumer, stream } = given
+  return !carries(told, own) ? undefined : {
+    subject,
+    payload: given.message.payload,
+    headers: Headers.set(due, retryHeaders.replay, String(given.replaySequence)),
+    // Whoever has this delivery in hands, and however often: it waits once.
+    id: `retry:${stream}:${consumer}:${delivery.stream}:${delivery.streamSequence}:${delivery.timestamp}`,
+    expect: { stream: into }
   }
 }
 
@@ -101,6 +139,20 @@ export const withoutPayload = (letter: Outgoing): Outgoing => {
     headers: Provenance.toHeaders({ ...provenance, payload: "reference" }, letter.headers)
   }
 }
+
+const provenanceOf = (given: Case, payload: Provenance.Provenance["payload"]): Provenance.Provenance => {
+  const { message, replaySequence: _, ...facts } = given
+  return {
+    ...facts,
+    subject: message.subject,
+    sequence: message.streamSequence,
+    timestamp: message.timestamp,
+    payload
+  }
+}
+
+const carries = (told: Headers.Headers, own: Headers.Headers): boolean =>
+  [...Provenance.withoutProvenance(Headers.withoutReserved(own)).keys()].every((name) => told.has(name))
 
 const nothing = new Uint8Array()
 

@@ -172,6 +172,27 @@ export interface RetryOptions<R> {
    * broker, and the key goes on without it. `"skip"`: that at once. A message without a key always goes back.
    */
   readonly whenKeyFails?: "block" | "skip" | { readonly park: number }
+  /**
+   * Where messages wait for a retry that is far away: `true` for all defaults. They take up no room of the reader's, count
+   * against nobody's `maxAckPending` but their own, and their key goes on. Without it a long delay goes by way of the broker,
+   * and its message occupies the reader's capacity for as long. Needs the stream that `DeadLetter.retryStream` declares.
+   */
+  readonly retryStream?: true | RetryStreamOptions
+}
+
+/**
+ * Where messages wait for a retry that is far away.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryStreamOptions {
+  /** The stream that takes them. Default `RETRY`. */
+  readonly stream?: string
+  /** What their subjects begin with. Default: the stream's name in lower case. */
+  readonly prefix?: string
+  /** Delays from here on are far away. Default one minute. */
+  readonly after?: Duration.Input
 }
 
 /**

@@ -16,6 +16,7 @@ import type * as Topic from "../../Topic.ts"
 import type { Verdict } from "../../Transport.ts"
 import { Burying } from "./burying.ts"
 import { type Classify, Defect, type Failure, type RetryOptions, TimeBudgetExceeded } from "./options.ts"
+import { waitedOf } from "./replays.ts"
 import type { Session } from "./session.ts"
 
 type Step = (now: number, input: unknown) => Pull.Pull<[unknown, Duration.Duration], never, unknown>
@@ -32,6 +33,8 @@ export class Item<A> {
   /** How often it was tried again here, without the broker. */
   retries = 0
   startedAt = 0
+  /** It is not to be tried before. */
+  dueAt = 0
   admitted = false
   step: Step | undefined
 
@@ -45,6 +48,12 @@ export class Item<A> {
     this.message = message
     this.value = value
     this.key = key
+    const waited = message === delivery ? undefined : waitedOf(delivery)
+    if (waited !== undefined) {
+      this.dueAt = waited.dueAt
+      // Its first delivery is there to find out that it is not due.
+      this.retries = waited.attempts - (delivery.deliveryCount > 1 ? 1 : 0)
+    }
   }
 
   get attempt(): number {
@@ -102,6 +111,12 @@ export class Outcomes<R> {
     return Effect.void
   }
 
+  /** It came before its time. */
+  tooEarly<A>(item: Item<A>, now: number): Effect.Effect<void> {
+    this.#session.tally.returned++
+    return this.settle(item, Settlement.nak(item.dueAt - now))
+  }
+
   /** Its key does not wait for it any longer: it goes back for what is left of its delay. */
   returned<A>(item: Item<A>, millis: number): Effect.Effect<void> {
     return this.settle(item, Settlement.nak(millis))
@@ -132,6 +147,10 @@ export class Outcomes<R> {
         const delay = outcome._tag === "Later" ? outcome.delayMs : yield* this.#nextDelay(item, input)
         if (delay !== undefined) {
           this.#session.tally.retried++
+          if (yield* this.#burying.postpone(item.delivery, item.message, failure, delay)) {
+            yield* this.settle(item, Settlement.ack)
+            return "givenUp"
+          }
           yield* Effect.logDebug("a message failed and will be tried again", this.#ids(item, failure), cause)
           return delay
         }
@@ -155,9 +174,9 @@ export class Outcomes<R> {
     return Effect.gen({ self: this }, function*() {
       item.phase = "givingUp"
       const { onGiveUp } = this.#options
+      yield* this.#burying.doom(item.delivery, failure)
       const buried = yield* Effect.exit(this.#burying.bury(item.delivery, item.message, failure))
       if (Exit.isFailure(buried)) {
-        this.#burying.doom(item.delivery, failure)
         return yield* this.keep(item, failure.reason, buried.cause)
       }
       if (onGiveUp !== undefined) {

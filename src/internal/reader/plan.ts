@@ -12,7 +12,7 @@ import * as Topology from "../../Topology.ts"
 import type * as Transport from "../../Transport.ts"
 import { invalid, type TransportError } from "../../TransportError.ts"
 import * as Letters from "./letters.ts"
-import type { DeadLetterOptions, Options } from "./options.ts"
+import type { DeadLetterOptions, Options, RetryStreamOptions } from "./options.ts"
 
 export interface Plan {
   /** `ORDERS/billing`: what logs and ledgers call this reader. */
@@ -31,6 +31,8 @@ export interface Plan {
   readonly acksOnEnqueue: (subject: string) => boolean
   /** What is given up becomes a dead letter here. */
   readonly burial: Letters.Burial | undefined
+  /** What is tried again long from now waits here. */
+  readonly postponing: Letters.Postponing | undefined
 }
 
 /** What a kind of reader does with its deliveries. */
@@ -42,6 +44,7 @@ export interface Usage {
   /** Something has to be done before a message is terminated. */
   readonly onGiveUp: boolean
   readonly deadLetter?: true | DeadLetterOptions | undefined
+  readonly retryStream?: true | RetryStreamOptions | undefined
   /** The reader interrupts handlers itself; then a lease is renewed for as long as it holds the delivery. */
   readonly enforcesBudget: boolean
 }
@@ -57,7 +60,9 @@ export const make = (
   const timeBudgetMs = Duration.toMillis(Duration.fromInputUnsafe(options.timeBudget ?? "15 minutes"))
   const name = `${options.stream}/${consumer}`
   const burial = burialOf(options, usage.deadLetter)
-  const problem = problemOf(options, policy, usage, timeBudgetMs) ?? buryingProblem(options, policy, burial)
+  const postponing = postponingOf(options, usage.retryStream)
+  const problem = problemOf(options, policy, usage, timeBudgetMs) ?? sideProblem(options, policy, burial, "deadLetter")
+    ?? sideProblem(options, policy, postponing, "retryStream")
   if (problem !== undefined) {
     return Effect.fail(invalid(`reader ${name}`, ...problem))
   }
@@ -80,31 +85,9 @@ export const make = (
     confirmed: policy._tag === "confirmed",
     retryable: isRetryable(policy) && !isOrdered(options),
     acksOnEnqueue: AckPolicy.acksOnEnqueue(policy),
-    burial: burial === undefined || "problem" in burial ? undefined : burial
+    burial: burial === undefined || "problem" in burial ? undefined : burial,
+    postponing: postponing === undefined || "problem" in postponing ? undefined : postponing
   })
-}
-
-/** What brings the handler of this plan the messages that are replayed for it; nothing where there are no letters. */
-export const forReplays = (plan: Plan): Plan | undefined => {
-  const { burial, source } = plan
-  if (burial === undefined || burial.options.replays === false) {
-    return undefined
-  }
-  const stream = burial.options.stream ?? Letters.STREAM
-  const name = Letters.replayConsumer(burial.stream, burial.consumer)
-  const own = source._tag === "durable" ? Option.getOrUndefined(source.create) : undefined
-  const consumer = Topology.consumer(name, {
-    filters: [`${burial.subject}.${Letters.events.replay}`],
-    ...(own === undefined ? {} : { ackWait: own.ackWaitMs })
-  })
-  return {
-    ...plan,
-    name: `${plan.name} (replays)`,
-    labels: { stream, consumer: name },
-    source: { _tag: "durable", stream, consumer: name, create: Option.some(consumer) },
-    // Whether there is such a stream, and whether it may be read, must not decide about the reader itself.
-    onError: "wait"
-  }
 }
 
 // internals
@@ -134,40 +117,71 @@ const sourceOf = (pattern: string, options: Options, policy: AckPolicy.Policy): 
   return { _tag: "durable", stream, consumer, create: options.bind === true ? Option.none() : Option.some(owned) }
 }
 
-const burialOf = (
-  { consumer, stream }: Options,
-  deadLetter: true | DeadLetterOptions | undefined
-): Letters.Burial | { readonly problem: string } | undefined => {
-  if (deadLetter === undefined) {
-    return undefined
-  }
-  const options = deadLetter === true ? {} : deadLetter
-  if (typeof consumer !== "string") {
-    return { problem: `an ${consumer._tag} reader has no name of its own that dead letters could bear` }
-  }
-  const subject = Letters.subjectOf(Letters.prefixOf(options), stream, consumer)
-  return Result.isFailure(subject)
-    ? { problem: subject.failure.message }
-    : { options, stream, consumer, subject: subject.success }
+interface Refused {
+  readonly problem: string
 }
 
-const buryingProblem = (
+/** Whose letters or retries these are, and the subject that they bear. */
+const sideOf = (
+  { consumer, stream }: Options,
+  prefix: string
+): { readonly stream: string; readonly consumer: string; readonly subject: string } | Refused => {
+  if (typeof consumer !== "string") {
+    return { problem: `an ${consumer._tag} reader has no name of its own that its messages could bear elsewhere` }
+  }
+  const subject = Letters.subjectOf(prefix, stream, consumer)
+  return Result.isFailure(subject)
+    ? { problem: subject.failure.message }
+    : { stream, consumer, subject: subject.success }
+}
+
+const burialOf = (
   options: Options,
-  policy: AckPolicy.Policy,
-  burial: ReturnType<typeof burialOf>
-): readonly [problem: string, hint: string] | undefined => {
-  if (burial === undefined) {
+  given: true | DeadLetterOptions | undefined
+): (Letters.Burial & { readonly into: string }) | Refused | undefined => {
+  if (given === undefined) {
     return undefined
   }
-  if ("problem" in burial) {
-    return [burial.problem, "Leave out `deadLetter`, or give the consumer a short name."]
+  const own = given === true ? {} : given
+  const side = sideOf(options, Letters.prefixOf(own))
+  return "problem" in side ? side : { ...side, options: own, into: own.stream ?? Letters.STREAM }
+}
+
+const postponingOf = (
+  options: Options,
+  given: true | RetryStreamOptions | undefined
+): Letters.Postponing | Refused | undefined => {
+  if (given === undefined) {
+    return undefined
+  }
+  const { after = "1 minute", prefix, stream: into = Letters.RETRY_STREAM } = given === true ? {} : given
+  const side = sideOf(options, prefix ?? into.toLowerCase())
+  return "problem" in side
+    ? side
+    : { ...side, into, afterMs: Duration.toMillis(Duration.fromInputUnsafe(after)) }
+}
+
+const sideProblem = (
+  options: Options,
+  policy: AckPolicy.Policy,
+  side: { readonly into: string } | Refused | undefined,
+  name: "deadLetter" | "retryStream"
+): readonly [problem: string, hint: string] | undefined => {
+  if (side === undefined) {
+    return undefined
+  }
+  if ("problem" in side) {
+    return [side.problem, `Leave out \`${name}\`, or give the consumer a short name.`]
   }
   if (!isRetryable(policy)) {
-    const problem = `${policy._tag} may have acknowledged a message before it fails, so a dead letter could be lost`
-    return [problem, "Leave out `deadLetter`, or use AckPolicy.onProcess."]
+    const problem = `${policy._tag} may have acknowledged a message before it fails, so it could be lost on its way`
+    return [problem, `Leave out \`${name}\`, or use AckPolicy.onProcess.`]
   }
-  return options.stream === (burial.options.stream ?? Letters.STREAM)
-    ? ["what reads dead letters cannot have its own in the same stream", "Give it another: deadLetter: { stream }."]
+  return options.stream === side.into
+    ? [
+      `what reads ${side.into} cannot send its own messages to the same stream`,
+      `Give it another: ${name}: { stream }.`
+    ]
     : undefined
 }
 

@@ -6,6 +6,7 @@ import * as Result from "effect/Result"
 import * as Headers from "../../Headers.ts"
 import { Delivery } from "../../Message.ts"
 import * as Provenance from "../../Provenance.ts"
+import { retryHeaders } from "./letters.ts"
 
 /** The message that a replay carries; whatever else comes that way is left as it is, and will not decode. */
 export const messageOf = (delivery: Delivery): Delivery => {
@@ -26,7 +27,7 @@ export const messageOf = (delivery: Delivery): Delivery => {
   })
 }
 
-/** Where the replay stands that brought a message, the how many-th it is, and the id that the message had once. */
+/** Where the replay stands that brought a message, the how many-th it is, and what is known of it from before. */
 export const replayOf = (delivery: Delivery, message: Delivery): {
   readonly replaySequence: number
   readonly replays: number
@@ -38,9 +39,32 @@ export const replayOf = (delivery: Delivery, message: Delivery): {
     return { replaySequence: 0, replays: 0, messageId }
   }
   const before = Option.getOrUndefined(Provenance.fromHeaders(headers))
-  return {
-    replaySequence: delivery.streamSequence,
-    replays: (before?.replays ?? 0) + 1,
-    messageId: before?.messageId ?? ""
+  const [replays, messageId] = [before?.replays ?? 0, before?.messageId ?? ""]
+  const waited = waitedOf(delivery)
+  return waited === undefined
+    ? { replaySequence: delivery.streamSequence, replays: replays + 1, messageId }
+    : { replaySequence: waited.replaySequence, replays, messageId }
+}
+
+/** What a message brings from the retry stream; nothing for any other. */
+export const waitedOf = (delivery: Delivery): {
+  readonly dueAt: number
+  readonly replaySequence: number
+  readonly attempts: number
+  readonly firstFailure: number
+} | undefined => {
+  const headers = Result.getOrElse(delivery.headers, () => Headers.empty)
+  const due = Headers.get(headers, retryHeaders.due)
+  const before = Option.getOrUndefined(Provenance.fromHeaders(headers))
+  return Option.isNone(due) || before === undefined ? undefined : {
+    dueAt: wholeOf(due.value),
+    replaySequence: wholeOf(Option.getOrElse(Headers.get(headers, retryHeaders.replay), () => "0")),
+    attempts: before.attempts,
+    firstFailure: before.firstFailure
   }
+}
+
+const wholeOf = (text: string): number => {
+  const value = Number(text)
+  return Number.isSafeInteger(value) && value >= 0 ? value : 0
 }

@@ -76,6 +76,10 @@ export class Tally {
     this.#inlet = inlet
   }
 
+  get isAttached(): boolean {
+    return this.#inlet !== undefined
+  }
+
   /** The present inlet is closed, and its numbers are final. */
   detach(): void {
     this.#before = this.#inlets
