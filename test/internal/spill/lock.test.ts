@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { execFile, spawn } from "node:child_process"
+import type { Buffer } from "node:buffer"
+import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
 import { hostname, tmpdir } from "node:os"
 import { join } from "node:path"
-import { promisify } from "node:util"
 import { Worker } from "node:worker_threads"
 import * as Lock from "../../../src/internal/spill/lock.ts"
 
@@ -89,13 +89,20 @@ describe("the lock of a directory", () => {
         const code = `const { take } = await import(${JSON.stringify(module)})
           const until = Number(process.argv[1]); while (Date.now() < until);
           await take(${JSON.stringify(directory)}).then(() => console.log("taken"), (error) => console.log(error.code))
-          setTimeout(() => process.exit(), 400)`
+          process.stdin.resume()`
         const at = String(Date.now() + 500)
-        const run = promisify(execFile)
-        const all = await Promise.all(
-          Array.from({ length: 4 }, () => run(process.execPath, ["--input-type=module", "-e", code, at]))
-        )
-        assert.deepStrictEqual(all.map(({ stdout }) => stdout.trim()).toSorted(), [
+        const children = Array.from({ length: 4 }, () =>
+          spawn(process.execPath, ["--input-type=module", "-e", code, at], { stdio: ["pipe", "pipe", "inherit"] }))
+        const said = await Promise.all(children.map(({ stdout }) =>
+          once(stdout, "data") as Promise<[Buffer]>
+        ))
+        // Only now: a lock whose process has ended may be taken by the next.
+        await Promise.all(children.map((child) => {
+          child.stdin.end()
+          return once(child, "exit")
+        }))
+        const all = said.map(([text]) => text.toString().trim())
+        assert.deepStrictEqual(all.toSorted(), [
           "LOCKED",
           "LOCKED",
           "LOCKED",
