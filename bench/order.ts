@@ -73,6 +73,13 @@ export const WORKLOADS = {
     inFlight: 256,
     isLong: true
   },
+  spill: {
+    room: "read",
+    what: "over the disk, durable before it is acknowledged; raw: without a disk",
+    messages: 100_000,
+    inFlight: 500,
+    isLong: true
+  },
   backlog: {
     room: "read",
     what: "an empty handler, with a million messages waiting: memory",

@@ -18,7 +18,7 @@ import * as Subject from "./Subject.ts"
  * | --- | --- | --- |
  * | `onProcess` | when the handler is done; the lease is renewed until then | at least once |
  * | `confirmed` | the same, and the reader waits until the broker has confirmed it | at least once, the ack known |
- * | `onEnqueue` | when it stands in the queue | at most once |
+ * | `onEnqueue` | when it stands in the queue | at most once; at least once with `Queue.spill` |
  * | `upTo` | one ack for a whole prefix; exclusive, ordered readers only | at least once, in order |
  * | `hybrid` | by subject pattern | per pattern |
  *
@@ -77,6 +77,19 @@ export class Retryable extends Context.Service<Retryable, true>()("effect-sluice
  */
 export class Concurrent extends Context.Service<Concurrent, true>()("effect-sluice/AckPolicy/Concurrent") {}
 
+/**
+ * Marks a policy that acknowledges everything as soon as it is kept here, which is what a queue that spills is for.
+ *
+ * **Gotchas**
+ *
+ * "`Spillable` is not assignable to `never`" means: a reader with `Queue.spill` runs under a policy that leaves messages
+ * with the broker until they are done. Provide `onEnqueue`, or use another queue.
+ *
+ * @category markers
+ * @since 0.1.0
+ */
+export class Spillable extends Context.Service<Spillable, true>()("effect-sluice/AckPolicy/Spillable") {}
+
 const retryable = Layer.succeed(Retryable, true)
 const concurrent = Layer.succeed(Concurrent, true)
 
@@ -114,17 +127,19 @@ export const confirmed: Layer.Layer<AckPolicy | Retryable | Concurrent> = Layer.
 
 /**
  * Acks as soon as a delivery stands in the queue: at most once, for data that is stale before it could be redelivered.
+ * With `Queue.spill` it is at least once: acknowledged when it is durable on disk, which keeps it until it is done.
  *
  * **Gotchas**
  *
- * What is in the queue when the process dies is lost. Does not combine with `retry`.
+ * What is in a queue in memory when the process dies is lost. Such a queue does not combine with `retry`.
  *
  * @category layers
  * @since 0.1.0
  */
-export const onEnqueue: Layer.Layer<AckPolicy | Concurrent> = Layer.mergeAll(
+export const onEnqueue: Layer.Layer<AckPolicy | Concurrent | Spillable> = Layer.mergeAll(
   Layer.succeed(AckPolicy, { _tag: "onEnqueue" }),
-  concurrent
+  concurrent,
+  Layer.succeed(Spillable, true)
 )
 
 /**

@@ -15,6 +15,8 @@
  * | `sluice_reader_swallowed_total` | … | redeliveries that were answered without running anything twice |
  * | `sluice_reader_held` | … | deliveries held at this moment |
  * | `sluice_inlet_pulls_total`, `sluice_inlet_leases_total` | …, `result`: `renewed`, `lost` | the transport's side |
+ * | `sluice_spill_total` | …, `what`: `stored`, `recovered`, `damaged` | deliveries on disk: written, found there at the start, unreadable |
+ * | `sluice_spill_failures_total` | …, `code`: the operating system's | what the disk refused; it is tried again |
  * | `sluice_published_total` | `outcome`: `confirmed`, `duplicate`, `not_sent`, `ambiguous` | how publishes ended |
  * | `sluice_publish_retries_total` | | attempts after the first |
  * | `sluice_thread_blocked_seconds_total` | | how long the application's thread stood still, where the I/O has its own |
@@ -161,6 +163,45 @@ export const inlet = (labels: Labels): Inlet => {
     pulls: counter("sluice_inlet_pulls_total", base),
     leasesRenewed: counter("sluice_inlet_leases_total", { ...base, result: "renewed" }),
     leasesLost: counter("sluice_inlet_leases_total", { ...base, result: "lost" })
+  }
+}
+
+/**
+ * The metrics of a queue that spills, for a transport to keep.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Spill {
+  readonly stored: Metric.Counter<number>
+  readonly recovered: Metric.Counter<number>
+  readonly damaged: Metric.Counter<number>
+  /** One for each code of the operating system. */
+  readonly failures: (code: string) => Metric.Counter<number>
+}
+
+/**
+ * The metrics of a queue that spills, made once when it opens.
+ *
+ * **Example** (A disk that was full)
+ *
+ * ```ts import.meta.vitest
+ * import * as Metrics from "effect-sluice/Metrics"
+ *
+ * const { failures } = Metrics.spill({ stream: "CLICKS", consumer: "counting" })
+ * failures("ENOSPC").id // => "sluice_spill_failures_total"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const spill = (labels: Labels): Spill => {
+  const base = { stream: labels.stream, consumer: labels.consumer }
+  return {
+    stored: counter("sluice_spill_total", { ...base, what: "stored" }),
+    recovered: counter("sluice_spill_total", { ...base, what: "recovered" }),
+    damaged: counter("sluice_spill_total", { ...base, what: "damaged" }),
+    failures: (code) => counter("sluice_spill_failures_total", { ...base, code })
   }
 }
 

@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import * as Settlement from "./Settlement.ts"
+import * as Spill from "./Spill.ts"
 
 /**
  * What happens to deliveries when the queue is full.
@@ -16,11 +17,12 @@ import * as Settlement from "./Settlement.ts"
  * - `dropping`: refuse the newest.
  * - `sliding`: drop the oldest that waits.
  * - `latest`: keep the newest per subject; when full, drop the oldest that waits.
+ * - `spill`: write to disk, read back in order. Displaces nothing.
  *
  * @category models
  * @since 0.1.0
  */
-export type Strategy = "suspend" | "dropping" | "sliding" | "latest"
+export type Strategy = "suspend" | "dropping" | "sliding" | "latest" | "spill"
 
 /**
  * The queue as plain data.
@@ -36,6 +38,19 @@ export interface Settings {
   readonly bytes: number
   /** What becomes of a displaced delivery. */
   readonly onDrop: Settlement.Settlement
+  /** Where and how it spills. */
+  readonly spill?: Spill.Settings | undefined
+}
+
+/**
+ * A queue that spills. A type of its own, because not every ack policy goes with it (`AckPolicy.Spillable`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Spilling extends Settings {
+  readonly strategy: "spill"
+  readonly spill: Spill.Settings
 }
 
 /**
@@ -124,6 +139,43 @@ export const sliding: (options?: Options) => Settings = make("sliding")
 export const latest: (options?: Options) => Settings = make("latest")
 
 /**
+ * Writes everything to a directory and acknowledges it once it is durable there: the broker is free of it at the speed of
+ * the disk, and what a crash interrupts is read back in order by the next process.
+ *
+ * **Details**
+ *
+ * Only under `AckPolicy.onEnqueue`, which together with this is at least once, and for a durable consumer; anything else
+ * does not compile (`AckPolicy.Spillable`) or is refused when the reader opens. Because the disk keeps a message until its
+ * handler is done, a reader may `retry` it: what is given back comes again from the disk.
+ *
+ * `messages` and `bytes` bound what is in memory: half of the bytes on its way to the disk, half read back from it.
+ *
+ * **Gotchas**
+ *
+ * What a process leaves on its disk no other replica can reach: it has to come back, with the same directory. A directory
+ * is for one reader; another one fails with `SpillFailed`, `LOCKED`, for as long as it is used.
+ *
+ * **Example** (Up to four gigabytes of clicks on disk)
+ *
+ * ```ts import.meta.vitest
+ * import * as Queue from "effect-sluice/Queue"
+ *
+ * const queue = Queue.spill({ directory: "/var/spool/clicks", maxBytes: 4 * 1024 ** 3 })
+ * queue.strategy // => "spill"
+ * queue.messages // => 500
+ * queue.spill.sync // => "always"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const spill = (options: Omit<Options, "onDrop"> & Spill.Options): Spilling => ({
+  ...make("spill")({ ...options, onDrop: Settlement.ack }),
+  strategy: "spill",
+  spill: Spill.settings(options)
+})
+
+/**
  * What the queue needs to know of its elements.
  *
  * @category models
@@ -177,7 +229,7 @@ const none: ReadonlyArray<never> = []
  * @since 0.1.0
  */
 export const heldLimit = (settings: Settings): number =>
-  settings.strategy === "suspend"
+  displacesNothing(settings)
     ? settings.messages
     : Math.max(1, settings.messages - Math.ceil(settings.messages / 4))
 
@@ -204,17 +256,21 @@ export const makeUnsafe = <A extends Element>(settings: Settings): Queue<A> => n
 
 // internals
 
+const displacesNothing = ({ strategy }: Settings): boolean => strategy === "suspend" || strategy === "spill"
+
 /** Insertion-ordered sets give first-in-first-out order, and removal from the middle for `sliding` and `latest`. */
 class Waiting<A extends Element> implements Queue<A> {
   readonly #elements = new Set<A>()
   readonly #bySubject: Map<string, A> | undefined
   readonly #limit: number
   readonly #settings: Settings
+  readonly #displaces: boolean
   bytes = 0
 
   constructor(settings: Settings) {
     this.#settings = settings
     this.#limit = heldLimit(settings)
+    this.#displaces = !displacesNothing(settings)
     this.#bySubject = settings.strategy === "latest" ? new Map() : undefined
   }
 
@@ -223,7 +279,7 @@ class Waiting<A extends Element> implements Queue<A> {
   }
 
   offer(element: A, heldOutside: number, bytesOutside: number): ReadonlyArray<A> {
-    if (this.#settings.strategy === "suspend") {
+    if (!this.#displaces) {
       this.#add(element)
       return none
     }

@@ -23,7 +23,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as EffectStream from "effect/Stream"
-import { AckPolicy, type Concurrent, type Retryable } from "./AckPolicy.ts"
+import { AckPolicy } from "./AckPolicy.ts"
 import * as batching from "./internal/reader/batching.ts"
 import * as Guards from "./internal/reader/guards.ts"
 import * as handling from "./internal/reader/handling.ts"
@@ -33,6 +33,7 @@ import { running } from "./internal/reader/running.ts"
 import * as streaming from "./internal/reader/streaming.ts"
 import { Tally } from "./internal/reader/tally.ts"
 import type * as Message from "./Message.ts"
+import type * as Queue from "./Queue.ts"
 import type * as Settlement from "./Settlement.ts"
 import type * as Topic from "./Topic.ts"
 import type * as Topology from "./Topology.ts"
@@ -174,11 +175,12 @@ export const handle = <
   R2 = never,
   const Lanes extends number = 1,
   Retry extends reader.RetrySchedule<NoInfer<E>> | undefined = undefined,
-  DeadLetter extends true | reader.DeadLetterOptions | undefined = undefined
+  DeadLetter extends true | reader.DeadLetterOptions | undefined = undefined,
+  Q extends Queue.Settings = Queue.Settings
 >(
   topic: Topic.Topic<P, A>,
   options:
-    & reader.Options
+    & reader.Options<Q>
     & reader.RetryOptions<R2>
     & reader.OutcomeOptions<NoInfer<E>>
     & reader.GuardOptions<NoInfer<E>>
@@ -191,12 +193,7 @@ export const handle = <
 ): Effect.Effect<
   void,
   TransportError,
-  | Transport
-  | AckPolicy
-  | R
-  | R2
-  | (Lanes extends 1 ? never : Concurrent)
-  | ([Retry, DeadLetter] extends [undefined, undefined] ? never : Retryable)
+  Transport | AckPolicy | R | R2 | reader.Markers<Lanes, [Retry, DeadLetter], Q>
 > =>
   Effect.scoped(Effect.gen(function*() {
     const lanes = options.lanes ?? 1
@@ -258,10 +255,11 @@ export const handleBatch = <
   R,
   R2 = never,
   Retry extends reader.RetrySchedule<NoInfer<E>> | undefined = undefined,
-  DeadLetter extends true | reader.DeadLetterOptions | undefined = undefined
+  DeadLetter extends true | reader.DeadLetterOptions | undefined = undefined,
+  Q extends Queue.Settings = Queue.Settings
 >(
   topic: Topic.Topic<P, A>,
-  options: reader.Options & reader.RetryOptions<R2> & reader.OutcomeOptions<NoInfer<E>> & {
+  options: reader.Options<Q> & reader.RetryOptions<R2> & reader.OutcomeOptions<NoInfer<E>> & {
     /** How many messages are a full batch; at most as many as the queue holds. */
     readonly size: number
     /** How long the first message of a batch waits for others. */
@@ -275,7 +273,7 @@ export const handleBatch = <
 ): Effect.Effect<
   void,
   TransportError,
-  Transport | AckPolicy | R | R2 | ([Retry, DeadLetter] extends [undefined, undefined] ? never : Retryable)
+  Transport | AckPolicy | R | R2 | reader.Markers<1, [Retry, DeadLetter], Q>
 > =>
   Effect.gen(function*() {
     const { size } = options
@@ -336,10 +334,14 @@ export const handleBatch = <
  * @category streaming
  * @since 0.1.0
  */
-export const stream = <P, A>(
+export const stream = <P, A, Q extends Queue.Settings = Queue.Settings>(
   topic: Topic.Topic<P, A>,
-  options: reader.Options
-): EffectStream.Stream<streaming.Delivery<A>, TransportError, Transport | AckPolicy> =>
+  options: reader.Options<Q>
+): EffectStream.Stream<
+  streaming.Delivery<A>,
+  TransportError,
+  Transport | AckPolicy | reader.Markers<1, [undefined, undefined], Q>
+> =>
   EffectStream.unwrap(
     Effect.gen(function*() {
       const context = yield* prepare(topic, options, {

@@ -268,6 +268,27 @@ export class Rejected extends Schema.TaggedClass<Rejected>()("Rejected", {
 }
 
 /**
+ * A queue that spills cannot use its directory at this moment. `code` is the operating system's (`ENOSPC`, `EIO`,
+ * `EACCES`), or `LOCKED` while another reader has it. Nothing is acknowledged that is not on the disk.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class SpillFailed extends Schema.TaggedClass<SpillFailed>()("SpillFailed", {
+  directory: Schema.String,
+  code: Schema.String,
+  detail: Schema.String
+}) {
+  readonly isRetryable = true
+  get problem(): string {
+    return `cannot spill to "${this.directory}": ${this.code} (${this.detail})`
+  }
+  get hint(): string {
+    return "Make room, mend the disk or its rights, or give each reader a directory of its own."
+  }
+}
+
+/**
  * The transport was closed by its owner.
  *
  * @category reasons
@@ -304,6 +325,7 @@ export const Reason = Schema.Union([
   Unsupported,
   Invalid,
   Rejected,
+  SpillFailed,
   Closed
 ])
 

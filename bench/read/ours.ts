@@ -16,6 +16,7 @@ import * as Topology from "../../src/Topology.ts"
 import { Transport } from "../../src/Transport.ts"
 import { type Figures, type Order, WORK } from "../order.ts"
 import { Stopwatch } from "../stopwatch.ts"
+import { spill } from "./spill.ts"
 
 export const run = (order: Order): Promise<Figures> => {
   const layer = order.side === "thread" ? NatsThread.layer : Nats.layer
@@ -36,6 +37,8 @@ const reading = (order: Order, watch: Stopwatch): Effect.Effect<Figures, never, 
       return chunks(order, watch, "explicit")
     case "upTo":
       return chunks(order, watch, "all")
+    case "spill":
+      return spill(order, watch)
     case "orders":
       return handle(order, watch, orders(order.subject), 64, () => Effect.void)
     case "work":

@@ -24,6 +24,7 @@ import { Publishes } from "../internal/nats/publishes.ts"
 import { Requests } from "../internal/nats/requests.ts"
 import * as Server from "../internal/nats/server.ts"
 import * as Supervisor from "../internal/nats/supervisor.ts"
+import * as Spilling from "../internal/spill/inlet.ts"
 import { Transport } from "../Transport.ts"
 import { because, ConnectFailed, invalid, type Reason, type TransportError } from "../TransportError.ts"
 
@@ -233,7 +234,9 @@ const make = (options: Options): Effect.Effect<Transport["Service"], TransportEr
       capabilities: Effect.sync(() => supervisor.capabilities),
       status: SubscriptionRef.changes(supervisor.status),
       publish: publishes.publish,
-      open: (source, flow) => NatsInlet.open({ supervisor, api, inbox: `${inbox}.c${++inlets}` }, source, flow),
+      open: Spilling.over((source, flow) =>
+        NatsInlet.open({ supervisor, api, inbox: `${inbox}.c${++inlets}` }, source, flow)
+      ),
       topology: Option.some(api)
     })
   })

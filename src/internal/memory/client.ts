@@ -9,6 +9,7 @@ import type { Outgoing } from "../../Message.ts"
 import type { Capabilities, ConnectionStatus, Receipt, Transport } from "../../Transport.ts"
 import { because, Closed, Disconnected, type Reason, type TransportError } from "../../TransportError.ts"
 import { prepare } from "../outgoing.ts"
+import * as Spilling from "../spill/inlet.ts"
 import { admin } from "./admin.ts"
 import type { Broker } from "./broker.ts"
 import { type Home, open, type Reading } from "./reading.ts"
@@ -43,7 +44,7 @@ export class Client implements Home {
       capabilities: Effect.succeed(capabilitiesOf(this.broker)),
       status: Stream.takeUntil(SubscriptionRef.changes(this.status), (status) => status._tag === "Closed"),
       publish: (batch) => Effect.suspend(() => this.#publish(batch)),
-      open: (source, flow) => Effect.andThen(this.#checked, open(this, source, flow)),
+      open: Spilling.over((source, flow) => Effect.andThen(this.#checked, open(this, source, flow))),
       topology: Option.some(admin(this.broker, this.#checked))
     }
   }

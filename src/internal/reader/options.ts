@@ -7,6 +7,7 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import type { Concurrent, Retryable, Spillable } from "../../AckPolicy.ts"
 import type * as Message from "../../Message.ts"
 import type * as Outcome from "../../Outcome.ts"
 import type * as Queue from "../../Queue.ts"
@@ -42,7 +43,7 @@ export interface Ordered {
  * @category models
  * @since 0.1.0
  */
-export interface Options {
+export interface Options<Q extends Queue.Settings = Queue.Settings> {
   /** The stream to read. */
   readonly stream: string
   /**
@@ -69,7 +70,7 @@ export interface Options {
    */
   readonly maxDeliver?: number
   /** How much may wait, and what happens when that is full. Default `Queue.suspend()`. */
-  readonly queue?: Queue.Settings
+  readonly queue?: Q
   /**
    * How long one message may take. Default 15 minutes. A handler is interrupted when its time is over, and that counts
    * as a failure; a delivery settled by hand is lost to the broker then, which delivers it again. A handler that cannot be
@@ -322,3 +323,8 @@ export interface Control {
   /** Called once by each reader when it begins. */
   readonly register: (reader: { readonly name: string; readonly ledger: () => Ledger }) => void
 }
+
+/** What the ack policy must allow for these options. What is on disk can be retried, whatever the broker knows of it. */
+export type Markers<Lanes extends number, Again extends readonly [retry: unknown, deadLetter: unknown], Q> =
+  | (Lanes extends 1 ? never : Concurrent)
+  | ([Q] extends [Queue.Spilling] ? Spillable : Again extends readonly [undefined, undefined] ? never : Retryable)

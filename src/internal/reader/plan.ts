@@ -5,9 +5,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import * as AckPolicy from "../../AckPolicy.ts"
+import type * as AckPolicy from "../../AckPolicy.ts"
 import type * as Metrics from "../../Metrics.ts"
 import * as Queue from "../../Queue.ts"
+import * as Spill from "../../Spill.ts"
 import * as Topology from "../../Topology.ts"
 import type * as Transport from "../../Transport.ts"
 import { invalid, type TransportError } from "../../TransportError.ts"
@@ -81,10 +82,10 @@ export const make = (
     onError: options.onError ?? "raise",
     timeBudgetMs,
     // A queue that displaces can only choose among what waits in it: nothing may wait in front of it.
-    capacity: queue.strategy === "suspend" ? queue.messages : Math.min(usage.lanes, queue.messages),
+    capacity: displaces(queue) ? Math.min(usage.lanes, queue.messages) : queue.messages,
     confirmed: policy._tag === "confirmed",
-    retryable: isRetryable(policy) && !isOrdered(options),
-    acksOnEnqueue: AckPolicy.acksOnEnqueue(policy),
+    retryable: isRetryable(policy, options) && !isOrdered(options),
+    acksOnEnqueue: Spill.settlesEarly(queue, policy),
     burial: burial === undefined || "problem" in burial ? undefined : burial,
     postponing: postponing === undefined || "problem" in postponing ? undefined : postponing
   })
@@ -92,7 +93,14 @@ export const make = (
 
 // internals
 
-const isRetryable = (policy: AckPolicy.Policy): boolean => policy._tag === "onProcess" || policy._tag === "confirmed"
+const displaces = ({ strategy }: Queue.Settings): boolean => strategy !== "suspend" && strategy !== "spill"
+
+/** The broker keeps a message until its handler is done. */
+const isKept = (policy: AckPolicy.Policy): boolean => policy._tag === "onProcess" || policy._tag === "confirmed"
+
+/** What is on disk can be asked for again, although the broker has let go of it. */
+const isRetryable = (policy: AckPolicy.Policy, { queue }: Options): boolean =>
+  isKept(policy) || queue?.strategy === "spill"
 
 /** Under `upTo` a message that is settled before others covers them. */
 const isSettledSingly = (options: Options, policy: AckPolicy.Policy): boolean =>
@@ -173,7 +181,7 @@ const sideProblem = (
   if ("problem" in side) {
     return [side.problem, `Leave out \`${name}\`, or give the consumer a short name.`]
   }
-  if (!isRetryable(policy)) {
+  if (!isRetryable(policy, options)) {
     const problem = `${policy._tag} may have acknowledged a message before it fails, so it could be lost on its way`
     return [problem, `Leave out \`${name}\`, or use AckPolicy.onProcess.`]
   }
@@ -198,7 +206,12 @@ const problemOf = (
   if (policy._tag === "upTo" && typeof options.consumer !== "string") {
     return ["upTo needs a durable consumer of its own", "Name the consumer, or use AckPolicy.onProcess."]
   }
-  if (retry && !isRetryable(policy)) {
+  const source = typeof options.consumer === "string" ? "durable" : options.consumer._tag
+  const spilling = options.queue?.strategy === "spill" && Spill.problemOf(options.queue.spill, source, policy)
+  if (spilling) {
+    return spilling
+  }
+  if (retry && !isRetryable(policy, options)) {
     const problem = `${policy._tag} may have acknowledged a message before it fails, so it cannot be retried`
     return [problem, "Leave out `retry`, or use AckPolicy.onProcess."]
   }
@@ -218,7 +231,7 @@ const problemOf = (
     return [`timeBudget must be longer than ${timeBudgetMs} ms`, "Give a handler the time that it may take at most."]
   }
   const limit = options.maxDeliver ?? -1
-  if (limit > 0 && limit < maxAttempts && isRetryable(policy) && options.bind !== true) {
+  if (limit > 0 && limit < maxAttempts && isKept(policy) && options.bind !== true) {
     const problem = `maxDeliver ${limit} is below maxAttempts ${maxAttempts}: the broker would stop before onGiveUp`
     return [problem, "Leave out maxDeliver, or lower maxAttempts."]
   }

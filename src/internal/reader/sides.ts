@@ -4,6 +4,7 @@
 import * as Option from "effect/Option"
 import * as Queue from "../../Queue.ts"
 import * as Topology from "../../Topology.ts"
+import type * as Transport from "../../Transport.ts"
 import * as Letters from "./letters.ts"
 import type { Plan } from "./plan.ts"
 
@@ -52,7 +53,14 @@ const sideOf = (plan: Plan, what: string, stream: string, name: string, filter: 
     name: `${plan.name} (${what})`,
     labels: { stream, consumer: name },
     source: { _tag: "durable", stream, consumer: name, create: Option.some(consumer) },
+    flow: unspilled(plan.flow),
     // Whether there is such a stream, and whether it may be read, must not decide about the reader itself.
     onError: "wait"
   }
 }
+
+/** The disk has room for one reader. */
+const unspilled = (flow: Transport.Flow): Transport.Flow =>
+  flow.queue.strategy === "spill"
+    ? { ...flow, queue: Queue.suspend(flow.queue), ack: { _tag: "onProcess" } }
+    : flow

@@ -10,8 +10,8 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as AckPolicy from "../../AckPolicy.ts"
 import type { Outgoing } from "../../Message.ts"
+import * as Spill from "../../Spill.ts"
 import type { TopologyAdmin, Transport, Verdict } from "../../Transport.ts"
 import type { TransportError } from "../../TransportError.ts"
 import type { Vitals } from "../health/vitals.ts"
@@ -210,7 +210,7 @@ class Host {
       open,
       hasLeases: source._tag !== "ordered",
       numbersFrom,
-      acksEarly: AckPolicy.acksOnEnqueue(flow.ack),
+      acksEarly: Spill.settlesEarly(flow.queue, flow.ack),
       overdue: flow.overdue,
       shared: new Shared(memory),
       run: this.#run,
