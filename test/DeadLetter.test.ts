@@ -7,6 +7,7 @@ import * as Result from "effect/Result"
 import * as DeadLetter from "../src/DeadLetter.ts"
 import * as Headers from "../src/Headers.ts"
 import type * as Message from "../src/Message.ts"
+import * as Provisioner from "../src/Provisioner.ts"
 import * as Reader from "../src/Reader.ts"
 import { Transport } from "../src/Transport.ts"
 import { letters, makeDlq } from "./support/letters.ts"
@@ -170,6 +171,31 @@ describe("replay", () => {
       assert.match(ids[0]!, /^test-/u)
       assert.lengthOf(calls, 3)
       yield* stop
+    }).pipe(memory))
+
+  it.effect("counts a letter once that was stored twice, by a process that came back too late", () =>
+    Effect.gen(function*() {
+      yield* Provisioner.ensure(DeadLetter.stream({ duplicateWindow: "1 second" }))
+      const failing = (giveUp: Effect.Effect<void>) =>
+        start(
+          Reader.handle(keyed, {
+            ...options,
+            maxAttempts: 1,
+            deadLetter: true,
+            onGiveUp: () => giveUp
+          }, () => Effect.fail("no"))
+        )
+      yield* send(["k", 1])
+      const first = yield* failing(Effect.never)
+      yield* pass("2 seconds")
+      yield* first.interrupt
+      const second = yield* failing(Effect.void)
+      yield* pass("2 seconds")
+      assert.lengthOf(yield* letters, 2)
+      assert.lengthOf(yield* DeadLetter.list(), 1)
+      assert.strictEqual((yield* DeadLetter.replay()).replayed, 1)
+      assert.deepStrictEqual(yield* DeadLetter.list(), [])
+      yield* second.interrupt
     }).pipe(memory))
 
   it.effect("waits for a handler that is not there", () =>

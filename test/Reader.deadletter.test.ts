@@ -86,6 +86,41 @@ describe("a message that is given up", () => {
       yield* reader.interrupt
     }).pipe(memory))
 
+  it.effect("T-23: the 99th percentile of all others is what it is without it", () =>
+    Effect.gen(function*() {
+      const latency = (poison: boolean) =>
+        Effect.gen(function*() {
+          yield* makeDlq
+          const took: Array<number> = []
+          const reader = yield* start(
+            Reader.handle(keyed, {
+              ...options,
+              lanes: 64,
+              maxAttempts: 3,
+              retry: Schedule.spaced("50 millis"),
+              deadLetter: true
+            }, (job, message) =>
+              job.key.startsWith("bad")
+                ? Effect.fail("no")
+                : Effect.andThen(
+                  Effect.sleep("10 millis"),
+                  Effect.clockWith(({ currentTimeMillis }) => currentTimeMillis)
+                )
+                  .pipe(Effect.map((now) => void took.push(now - message.timestamp))))
+          )
+          for (let n = 0; n < 400; n++) {
+            yield* send([`k${n % 97}`, n], [`k${(n * 31) % 89}`, n], ...(poison ? [[`bad${n}`, n] as const] : []))
+            yield* pass(5)
+          }
+          yield* pass("1 second")
+          yield* reader.interrupt
+          assert.lengthOf(took, 800)
+          assert.lengthOf(yield* letters, poison ? 400 : 0)
+          return took.toSorted((a, b) => a - b)[792]!
+        }).pipe(memory)
+      assert.isAtMost(yield* latency(true), (yield* latency(false)) * 1.1)
+    }))
+
   it.effect("T-24: undecodable, it goes at the first attempt, as it is; hostile headers too", () =>
     Effect.gen(function*() {
       yield* makeDlq

@@ -7,7 +7,7 @@ import * as Outcome from "../src/Outcome.ts"
 import * as Queue from "../src/Queue.ts"
 import * as Reader from "../src/Reader.ts"
 import { makeDlq } from "./support/letters.ts"
-import { consumer, keyed, memory, options, pass, send, start, unkeyed } from "./support/reading.ts"
+import { consumer, keyed, Logs, memory, options, pass, send, start, unkeyed } from "./support/reading.ts"
 
 const now = Effect.clockWith((clock) => clock.currentTimeMillis)
 
@@ -42,21 +42,21 @@ describe("a dependency that is down", () => {
           )
           let sent = 0
           const tick = Effect.gen(function*() {
-            yield* send(...Array.from({ length: perSecond / 10 }, () => [`k${sent % 97}`, sent++] as const))
-            yield* pass(100)
+            yield* send(...Array.from({ length: perSecond / 4 }, () => [`k${sent % 97}`, sent++] as const))
+            yield* pass(250)
           })
           const run = (ticks: number) => Effect.forEach(Array.from({ length: ticks }), () => tick, { discard: true })
-          yield* run(20)
+          yield* run(8)
           down = true
-          yield* run(20)
+          yield* run(8)
           const paused = reader.ledger().delivered
           const tries = calls
-          yield* run((seconds - 2) * 10)
+          yield* run((seconds - 2) * 4)
           assert.strictEqual(reader.ledger().delivered, paused, "within 2 s nothing more is taken in")
           assert.isAtMost(calls - tries, 70, "one tries at a time, once a second")
           assert.isAtMost((yield* consumer()).ackPending, 500)
           down = false
-          yield* run(20)
+          yield* run(8)
           assert.isAbove(reader.ledger().delivered, paused, "within 2 s it goes on")
           while (seen.size < sent) {
             yield* pass(100)
@@ -68,7 +68,7 @@ describe("a dependency that is down", () => {
           assert.isTrue([...seen.values()].every((times) => times === 1))
           yield* reader.interrupt
         }).pipe(memory),
-      60_000
+      120_000
     )
   }
 
@@ -95,6 +95,9 @@ describe("a dependency that is down", () => {
       const { deadLettered, retried } = reader.ledger()
       assert.deepStrictEqual([deadLettered, retried], [1, 2])
       assert.strictEqual(seen.size, 200)
+      const told = (yield* Logs).filter((line) => line.includes("JOBS/worker"))
+      assert.strictEqual(told.filter((line) => line.startsWith("Warn") && line.includes("waits")).length, 3)
+      assert.strictEqual(told.filter((line) => line.startsWith("Info") && line.includes("goes on")).length, 3)
       yield* reader.interrupt
     }).pipe(memory))
 

@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { CircuitBreaker, RateLimiter } from "effect/persistence"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { Outcome } from "../../Outcome.ts"
 import type { BreakerOptions, GuardOptions, RateLimitOptions } from "./options.ts"
 
@@ -146,22 +147,34 @@ export const make = (
     }
     return new Guards(
       name,
-      breaker === undefined ? undefined : { circuit: yield* circuitOf(breaker), options: breaker },
+      breaker === undefined ? undefined : { circuit: yield* circuitOf(name, breaker), options: breaker },
       rateLimit === undefined ? undefined : { limiter: yield* limiter, options: rateLimit }
     )
   })
 
-const circuitOf = ({ failures = 5, openFor = "1 second" }: BreakerOptions<never>) =>
+const circuitOf = (name: string, { failures = 5, openFor = "1 second" }: BreakerOptions<never>) =>
   Effect.gen(function*() {
     const store = yield* Effect.serviceOption(CircuitBreaker.CircuitBreakerStore)
     const context = Option.isSome(store)
       ? Context.make(CircuitBreaker.CircuitBreakerStore, store.value)
       : yield* Layer.build(CircuitBreaker.layerStoreMemory())
-    return yield* Effect.provideContext(
+    const circuit = yield* Effect.provideContext(
       CircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(failures), openDuration: openFor }),
       context
     )
+    yield* Effect.forkScoped(Stream.runForEach(circuit.transitions, (one) => report(name, one)), {
+      startImmediately: true
+    })
+    return circuit
   })
+
+/** Once when it stops and once when it goes on; not each time that somebody tries. */
+const report = (name: string, { from, to }: CircuitBreaker.Transition): Effect.Effect<void> =>
+  to === "Closed"
+    ? Effect.logInfo(`reader ${name} goes on: what it depends on is back`)
+    : from === "Closed"
+    ? Effect.logWarning(`reader ${name} waits: its breaker has opened, because its handler fails again and again`)
+    : Effect.void
 
 const limiter = Effect.gen(function*() {
   const store = yield* Effect.serviceOption(RateLimiter.RateLimiterStore)
