@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import * as DeadLetter from "../src/DeadLetter.ts"
 import { Files } from "../src/internal/spill/files.ts"
 import * as Metrics from "../src/Metrics.ts"
 import * as Queue from "../src/Queue.ts"
@@ -15,6 +16,7 @@ import * as Reader from "../src/Reader.ts"
 import * as Settlement from "../src/Settlement.ts"
 import * as Topology from "../src/Topology.ts"
 import { Transport } from "../src/Transport.ts"
+import { makeDlq } from "./support/letters.ts"
 import { keyed, Logs, options, send, start, unkeyed } from "./support/reading.ts"
 import { assertAddsUp, isAcked, jobs, noting, range, spilling, standing } from "./support/spilled.ts"
 import { filesOf, Refusing, until } from "./support/spilling.ts"
@@ -91,6 +93,32 @@ describe("a reader that spills", () => {
         assertAddsUp(reader.ledger())
         assert.deepInclude(reader.ledger(), { delivered: 5, finished: 5, processed: 2, retried: 2, failed: 1 })
         assert.deepStrictEqual(yield* filesOf(directory, ""), [])
+      })
+    ))
+
+  it.effect("keeps what it gives up as a dead letter, and gets it again when it is replayed", () =>
+    spilling((directory) =>
+      Effect.gen(function*() {
+        yield* makeDlq
+        yield* send(...jobs(1, 5))
+        const seen: Array<number> = []
+        let isMended = false
+        const reader = yield* start(
+          Reader.handle(
+            keyed,
+            { ...options, queue: Queue.spill({ directory }), maxAttempts: 1, deadLetter: true },
+            ({ n }) =>
+              Effect.suspend(() => n === 3 && !isMended ? Effect.fail("no") : Effect.sync(() => void seen.push(n)))
+          )
+        )
+        yield* until(() => seen.length === 4, "the others are handled")
+        yield* until(Effect.map(DeadLetter.list(), ({ length }) => length === 1), "it is buried")
+        isMended = true
+        const replayed = yield* Effect.forkChild(DeadLetter.replay(), { startImmediately: true })
+        yield* until(() => replayed.pollUnsafe() !== undefined, "it is replayed")
+        yield* until(() => seen.length === 5, "it is handled")
+        assert.deepStrictEqual(seen, [1, 2, 4, 5, 3])
+        yield* reader.interrupt
       })
     ))
 
