@@ -38,7 +38,7 @@ export const until = <E = never, R = never>(isSo: (() => boolean) | Effect.Effec
     }
   })
 
-export type Refused = "write" | "sync" | "read" | "open" | "remove"
+export type Refused = "write" | "sync" | "read" | "open" | "create" | "remove"
 
 /** The machine's files, except that what is named in `refuses` fails with `code`. */
 export class Refusing implements Files {
@@ -64,7 +64,10 @@ export class Refusing implements Files {
   readonly syncDirectory = real.syncDirectory
   readonly remove = (path: string) => this.#asked("remove", () => real.remove(path))
   readonly open = (path: string, mode: "new" | "update" | "read") =>
-    this.#asked("open", async () => this.#fileOf(await real.open(path, mode)))
+    this.#asked(
+      mode !== "read" && this.refuses.has("create") ? "create" : "open",
+      async () => this.#fileOf(await real.open(path, mode))
+    )
 
   async #asked<A>(what: Refused, run: () => Promise<A>, partly: () => Promise<unknown> = () => Promise.resolve()) {
     if (this.refuses.has(what)) {

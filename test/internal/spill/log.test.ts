@@ -290,6 +290,19 @@ describe("a disk that refuses", () => {
       await log.close()
     }))
 
+  it("anything new: what is there can be read all the same, and makes room when it is done", () =>
+    inDirectory(async (directory) => {
+      await left(directory, 5)
+      const files = new Refusing()
+      files.refuses.add("write").add("create")
+      const log = await open(directory, {}, files)
+      const read = await readAll(log)
+      assert.deepStrictEqual(ns(read), range(1, 5))
+      read.forEach((kept) => log.settle(kept))
+      await log.flush()
+      assert.deepStrictEqual(await readdir(directory), [])
+    }))
+
   it("to note what is settled: it is noted later", () =>
     inDirectory(async (directory) => {
       const files = new Refusing()
