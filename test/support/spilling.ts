@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
-import { mkdtemp, readdir, rm } from "node:fs/promises"
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as later } from "node:timers/promises"
@@ -17,19 +17,28 @@ export const temporary: Effect.Effect<string, never, Scope.Scope> = Effect.acqui
 export const filesOf = (directory: string, ending: string): Effect.Effect<ReadonlyArray<string>> =>
   Effect.promise(async () => (await readdir(directory)).filter((name) => name.endsWith(ending)).toSorted())
 
-/** Lets the disk work, which takes real time, and virtual time pass with it, until it is so. */
+/** How much lies there, in bytes. */
+export const sizeOf = async (directory: string): Promise<number> => {
+  const names = (await readdir(directory)).filter((name) => /\.(segment|marks)$/.test(name))
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(directory, name))).size))
+  return sizes.reduce((sum, size) => sum + size, 0)
+}
+
+/** Lets the disk work for a moment, which takes real time, and virtual time pass with it. */
+export const tick: Effect.Effect<void> = Effect.andThen(Effect.promise(() => later(1)), TestClock.adjust(10))
+
+/** Until it is so. */
 export const until = <E = never, R = never>(isSo: (() => boolean) | Effect.Effect<boolean, E, R>, what: string) =>
   Effect.gen(function*() {
     for (let turn = 0; !(typeof isSo === "function" ? isSo() : yield* isSo); turn++) {
       if (turn > 2_000) {
         return yield* Effect.die(new Error(`it never came to this: ${what}`))
       }
-      yield* Effect.promise(() => later(1))
-      yield* TestClock.adjust(10)
+      yield* tick
     }
   })
 
-export type Refused = "write" | "sync" | "read" | "open" | "remove"
+export type Refused = "write" | "sync" | "read" | "open" | "create" | "remove"
 
 /** The machine's files, except that what is named in `refuses` fails with `code`. */
 export class Refusing implements Files {
@@ -55,7 +64,10 @@ export class Refusing implements Files {
   readonly syncDirectory = real.syncDirectory
   readonly remove = (path: string) => this.#asked("remove", () => real.remove(path))
   readonly open = (path: string, mode: "new" | "update" | "read") =>
-    this.#asked("open", async () => this.#fileOf(await real.open(path, mode)))
+    this.#asked(
+      mode !== "read" && this.refuses.has("create") ? "create" : "open",
+      async () => this.#fileOf(await real.open(path, mode))
+    )
 
   async #asked<A>(what: Refused, run: () => Promise<A>, partly: () => Promise<unknown> = () => Promise.resolve()) {
     if (this.refuses.has(what)) {

@@ -1,8 +1,9 @@
 /**
- * One owner per directory. A file says who: a process that was killed leaves it behind, and whoever comes next takes it
- * over. Where that cannot be known, because it is of another machine, nobody takes it.
+ * One owner per directory. A symbolic link says who; it is made whole or not at all, and needs no room on a full disk. A
+ * process that was killed leaves it behind, and whoever comes next takes it over. Where that cannot be known, because it is
+ * of another machine, nobody takes it.
  */
-import { randomUUID } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import * as fs from "node:fs/promises"
 import { hostname } from "node:os"
 import { join, resolve } from "node:path"
@@ -24,6 +25,7 @@ const CHANNEL = "effect-sluice/spill/lock"
 const ANSWER_WITHIN_MS = 250
 const ATTEMPTS_MAX = 5
 const PREFIX = "lock."
+const TOKEN_BYTES = 6
 
 /** What this thread holds. */
 const own = new Set<string>()
@@ -35,16 +37,17 @@ export const take = async (directory: string): Promise<() => Promise<void>> => {
     throw new Held("another reader of this process has it")
   }
   own.add(path)
+  const token = randomBytes(TOKEN_BYTES).toString("hex")
+  const silence = answerFor(token)
   try {
-    const token = randomUUID()
-    const file = await create(path, JSON.stringify({ pid: process.pid, host: hostname(), token } satisfies Holder))
-    const silence = answerFor(token)
+    const file = await create(path, format({ pid: process.pid, host: hostname(), token }))
     return async () => {
       silence()
       await fs.rm(file, { force: true })
       own.delete(path)
     }
   } catch (error) {
+    silence()
     own.delete(path)
     throw error
   }
@@ -79,33 +82,34 @@ const create = async (directory: string, text: string): Promise<string> => {
   throw new Held("others take it all the time")
 }
 
-/** Whether it was made by this call. What is in it is there from the beginning. */
+/** Whether it was made by this call. */
 const isCreated = async (path: string, text: string): Promise<boolean> => {
-  const draft = `${path}.${randomUUID()}`
-  await fs.writeFile(draft, text, { mode: 0o600 })
   try {
-    await fs.link(draft, path)
+    await fs.symlink(text, path)
     return true
   } catch (error) {
     if (codeOf(error) === "EEXIST") {
       return false
     }
     throw error
-  } finally {
-    await fs.rm(draft, { force: true })
   }
 }
 
-/** The locks that are there, and what is in them. */
+/** The locks that are there, and what they say. */
 const locks = async (directory: string): Promise<ReadonlyMap<string, string>> => {
   const found = new Map<string, string>()
   for (const name of await fs.readdir(directory)) {
     if (/^lock\.\d+$/.test(name)) {
-      const text = await fs.readFile(join(directory, name), "utf8").catch((error: unknown) => {
-        if (codeOf(error) === "ENOENT") {
-          return undefined
+      const text = await fs.readlink(join(directory, name)).catch((error: unknown) => {
+        switch (codeOf(error)) {
+          case "ENOENT":
+            return undefined
+          case "EINVAL":
+            // Not a link, so none of ours: nobody holds it.
+            return ""
+          default:
+            throw error
         }
-        throw error
       })
       if (text !== undefined) {
         found.set(name, text)
@@ -122,16 +126,13 @@ const refuseIfAlive = async (text: string): Promise<void> => {
   }
 }
 
+/** Short, so that file systems keep it beside the name. */
+const format = ({ host, pid, token }: Holder): string => `${pid}.${token}.${host}`
+
 /** Who holds it; undefined if what is there says nothing. */
 const parse = (text: string): Holder | undefined => {
-  try {
-    const { host, pid, token } = JSON.parse(text) as Partial<Holder>
-    return typeof pid === "number" && typeof host === "string" && typeof token === "string"
-      ? { host, pid, token }
-      : undefined
-  } catch {
-    return undefined
-  }
+  const [, pid, token, host] = /^(\d+)\.([0-9a-f]+)\.(.+)$/.exec(text) ?? []
+  return pid === undefined || token === undefined || host === undefined ? undefined : { host, pid: Number(pid), token }
 }
 
 const isAlive = async ({ host, pid, token }: Holder): Promise<boolean> => {

@@ -211,20 +211,18 @@ export class Log {
     this.#unsettled--
   }
 
-  /** Writes down what is settled, and removes segments of which nothing is left. Whether there is more room now. */
-  async flush(): Promise<boolean> {
-    let hasRoom = false
+  /** Writes down what is settled, and removes segments of which nothing is left. */
+  async flush(): Promise<void> {
     for (const segment of [...this.#segments]) {
       if (segment.isComplete && segment.sealed) {
         await segment.remove(this.#files)
         this.#segments = this.#segments.filter((other) => other !== segment)
         this.bytes -= segment.bytes + segment.marksBytes
-        hasRoom = true
       } else if (segment.hasMarks) {
-        this.bytes += await segment.writeMarks(this.#files)
+        const written = await segment.writeMarks(this.#files)
+        this.bytes += written
       }
     }
-    return hasRoom
   }
 
   /** Whether everything in the segment that is being written is settled: then sealing it makes room. */

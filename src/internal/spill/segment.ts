@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer"
 import { join } from "node:path"
 import type { Files } from "./files.ts"
 import { Frames } from "./frames.ts"
+import { codeOf } from "./lock.ts"
 import { bodies, frame, nameOf, type Owner } from "./record.ts"
 
 const SEGMENT = ".segment"
@@ -190,7 +191,15 @@ export class Segment {
   }
 
   async #recall(files: Files): Promise<void> {
-    const file = await files.open(this.#marksPath, "update")
+    const file = await files.open(this.#marksPath, "read").catch((error: unknown) => {
+      if (codeOf(error) === "ENOENT") {
+        return undefined
+      }
+      throw error
+    })
+    if (file === undefined) {
+      return
+    }
     try {
       const bytes = Buffer.alloc(await file.size())
       await file.read(bytes, 0)

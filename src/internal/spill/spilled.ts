@@ -61,7 +61,8 @@ export class Spilled implements Inlet {
   #closed = false
   #failure: TransportError | undefined
   readonly #counts = { stored: 0, again: 0, settled: 0, swallowed: 0 }
-  #waitsForRoom = false
+  /** What is waited with until there is room for it. */
+  #waiting: Delivery | undefined
   #damaged = 0
   #lastSync = Number.NEGATIVE_INFINITY
   readonly #arrived = Latch.makeUnsafe(false)
@@ -206,11 +207,11 @@ export class Spilled implements Inlet {
         if (this.#log.fits(rest[0]!)) {
           rest = rest.slice(yield* this.#write(rest, trouble))
         } else {
-          this.#waitsForRoom = true
+          this.#waiting = rest[0]
           this.#hasRoom.closeUnsafe()
           this.#marked.openUnsafe()
           yield* opened(this.#hasRoom)
-          this.#waitsForRoom = false
+          this.#waiting = undefined
         }
         rest = rest.filter(this.#inner.holds)
       }
@@ -343,18 +344,20 @@ export class Spilled implements Inlet {
           Effect.tap(() => trouble.over),
           Effect.catch((error) => Effect.andThen(trouble.met(error), Effect.sync(() => this.#marked.openUnsafe())))
         )
-        yield* this.#waitsForRoom ? Effect.void : Effect.sleep(MARKS_MS)
+        yield* this.#waiting === undefined ? Effect.sleep(MARKS_MS) : Effect.void
       }
     })
   }
 
   async #flush(): Promise<void> {
-    const hasRoom = await this.#log.flush()
-    if (this.#waitsForRoom && !hasRoom && this.#log.isIdle) {
+    await this.#log.flush()
+    if (this.#waiting !== undefined && !this.#log.fits(this.#waiting) && this.#log.isIdle) {
       await this.#log.seal()
       await this.#log.flush()
     }
-    this.#hasRoom.openUnsafe()
+    if (this.#waiting !== undefined && this.#log.fits(this.#waiting)) {
+      this.#hasRoom.openUnsafe()
+    }
   }
 
   // internals

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { Buffer } from "node:buffer"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises"
 import { hostname, tmpdir } from "node:os"
 import { join } from "node:path"
 import { Worker } from "node:worker_threads"
@@ -18,8 +18,7 @@ const inDirectory = async (run: (directory: string) => Promise<void>) => {
   }
 }
 
-const lockFile = (directory: string, holder: object | string) =>
-  writeFile(join(directory, "lock.7"), typeof holder === "string" ? holder : JSON.stringify(holder))
+const left = (directory: string, text: string) => symlink(text, join(directory, "lock.7"))
 
 const attempt = (directory: string) =>
   Lock.take(directory).then(async (letGo) => {
@@ -70,22 +69,24 @@ describe("the lock of a directory", () => {
 
   it("is not taken from another machine, of which nothing is known", () =>
     inDirectory(async (directory) => {
-      await lockFile(directory, { pid: 1, host: `not-${hostname()}`, token: "t" })
+      await left(directory, `1.abc.not-${hostname()}`)
       assert.strictEqual(await attempt(directory), "LOCKED")
     }))
 
   it("is taken from nobody: a file that says nothing, or a process that counts from the same number again", () =>
     inDirectory(async (directory) => {
-      for (const holder of ["", "nonsense", "null", "{}", { pid: process.pid, host: hostname(), token: "before" }]) {
-        await lockFile(directory, holder)
-        assert.strictEqual(await attempt(directory), "taken")
+      for (const text of ["nonsense", "1", `${process.pid}..${hostname()}`, `${process.pid}.abc.${hostname()}`]) {
+        await left(directory, text)
+        assert.strictEqual(await attempt(directory), "taken", text)
       }
+      await writeFile(join(directory, "lock.7"), "")
+      assert.strictEqual(await attempt(directory), "taken")
     }))
 
   it("goes to one of many who find it left behind at once", () =>
     inDirectory(async (directory) => {
       for (let round = 0; round < 3; round++) {
-        await lockFile(directory, { pid: 2 ** 22 + 1, host: hostname(), token: "dead" })
+        await left(directory, `${2 ** 22 + 1}.abc.${hostname()}`)
         const code = `const { take } = await import(${JSON.stringify(module)})
           const until = Number(process.argv[1]); while (Date.now() < until);
           await take(${JSON.stringify(directory)}).then(() => console.log("taken"), (error) => console.log(error.code))

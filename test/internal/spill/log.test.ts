@@ -270,6 +270,8 @@ describe("a disk that refuses", () => {
         assert.deepStrictEqual(found.slice(0, before.length), before)
         files.refuses.clear()
         await appendAll(log, deliveries(4, 8))
+        // Of a file's end that was refused nothing can be believed, whatever the system says of it later.
+        assert.lengthOf(await segments(directory), what === "open" ? 1 : 2)
         assert.deepStrictEqual(ns(await readAll(log)), [...before, ...range(4, 8)])
         const next = await open(directory)
         assert.deepStrictEqual(ns(await readAll(next)), [...before, ...range(4, 8)])
@@ -286,6 +288,19 @@ describe("a disk that refuses", () => {
       files.refuses.clear()
       assert.deepStrictEqual(ns(await readAll(log)), range(1, 5))
       await log.close()
+    }))
+
+  it("anything new: what is there can be read all the same, and makes room when it is done", () =>
+    inDirectory(async (directory) => {
+      await left(directory, 5)
+      const files = new Refusing()
+      files.refuses.add("write").add("create")
+      const log = await open(directory, {}, files)
+      const read = await readAll(log)
+      assert.deepStrictEqual(ns(read), range(1, 5))
+      read.forEach((kept) => log.settle(kept))
+      await log.flush()
+      assert.deepStrictEqual(await readdir(directory), [])
     }))
 
   it("to note what is settled: it is noted later", () =>
