@@ -30,13 +30,18 @@ const layer = (order: WorkerOrder | PublisherOrder): Layer.Layer<Transport> => {
 
 /** Works until it is told to stop, and gives the ledger. */
 export const work = (order: WorkerOrder, handler: Handler, stop: Promise<void>): Promise<Worker.Ledger> => {
-  const reader = Reader.handle(jobs, {
-    stream: STREAM,
-    consumer: CONSUMER,
-    ackWait: order.ackWaitMs,
-    lanes: order.lanes,
-    queue: Queue.suspend({ messages: order.capacity })
-  }, (job, message) => Effect.promise(() => handler.call(job, message.streamSequence, message.deliveryCount)))
+  const reader = Reader.handle(
+    jobs,
+    {
+      stream: STREAM,
+      consumer: CONSUMER,
+      ackWait: order.ackWaitMs,
+      lanes: order.lanes,
+      queue: Queue.suspend({ messages: order.capacity })
+    },
+    (job, message) =>
+      Effect.promise((interrupted) => handler.call(job, message.streamSequence, message.deliveryCount, interrupted))
+  )
   const worker = Worker.make({ name: "chaos", readers: [reader] })
   const program = Effect.gen(function*() {
     // A thread tells its health from outside of this one, over HTTP.

@@ -21,7 +21,8 @@ const open = (mode: Mode, urls: ReadonlyArray<string>): Promise<NatsConnection> 
   connect({ ...tuning(mode), servers: [...urls], ignoreClusterUpdates: true, name: "chaos" })
 
 export interface Handler {
-  readonly call: (job: Job, sequence: number, deliveryCount: number) => Promise<void>
+  /** Whoever is interrupted makes no effect any more. */
+  readonly call: (job: Job, sequence: number, deliveryCount: number, interrupted?: AbortSignal) => Promise<void>
   readonly healthy: (isHealthy: boolean) => void
 }
 

@@ -30,7 +30,7 @@ const handlerOf = (order: WorkerOrder): raw.Handler & { readonly journal: Journa
   return {
     journal,
     healthy: (isHealthy) => health.write({ kind: isHealthy ? "healthy" : "unhealthy" }),
-    call: async (job, seq, count) => {
+    call: async (job, seq, count, interrupted) => {
       const about = { pub: job.p, n: job.n, seq, count }
       journal.write({ kind: "start", ...about, hash: hashOf(job) })
       const now = performance.now()
@@ -40,6 +40,9 @@ const handlerOf = (order: WorkerOrder): raw.Handler & { readonly journal: Journa
       const takesMs = job.n % 10 === 0 ? Math.max(order.slowMs, order.workMs) : order.workMs
       if (takesMs > 0) {
         await sleep(takesMs)
+      }
+      if (interrupted?.aborted === true) {
+        return
       }
       journal.write({ kind: "effect", ...about })
       effects.make(job.p, job.n)
