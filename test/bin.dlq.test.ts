@@ -11,7 +11,8 @@ import * as NatsServer from "./support/nats-server.ts"
 import { keyed, options, send, sendRaw, setUp, start } from "./support/reading.ts"
 import { oneLine, sluice } from "./support/sluice.ts"
 
-describe("sluice dlq", () => {
+// Each looks through several processes, and each of them has to start.
+describe("sluice dlq", { timeout: 60_000 }, () => {
   let server: NatsServer.NatsServer
   let env: Record<string, string>
   /** The letters of the messages, in the messages' order. */
