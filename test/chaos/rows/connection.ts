@@ -136,6 +136,8 @@ const cuts: Row = {
         await world.lines[0]!.cut()
       })
       await cut()
+      // What was stored now waits behind the backlog: that it takes its time proves nothing.
+      world.isStuck = false
       await drain(world, BACKLOG, 180_000)
       const judged = await judge(world, 120 * world.options.capacity)
       const share = Math.round(rough / calm * 100)

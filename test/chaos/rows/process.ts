@@ -58,6 +58,8 @@ const held: Row = {
 
 const PAYLOAD = 64 * 1_024
 const GIGABYTE = 16_384
+/** So many before that, so that a heap has found its size. */
+const CALM = 8_192
 const FROZEN_MS = 20_000
 
 /** The most that a process holds while something goes on, in MB, beyond what it held before. */
@@ -88,12 +90,12 @@ const gigabyte: Row = {
         publisher.tell({ _tag: "upTo", n })
         return (await reached).surfaced
       }
-      const calmMb = await growth(publisher, publish(2_000))
+      const calmMb = await growth(publisher, publish(CALM))
       const frozen = inject(world, plan("freeze", { ms: FROZEN_MS }))
-      const publishing = publish(GIGABYTE)
+      const publishing = publish(CALM + GIGABYTE)
       const grownMb = await growth(publisher, Promise.all([frozen, publishing]))
       const surfaced = await publishing
-      await drain(world, GIGABYTE, 60_000)
+      await drain(world, CALM + GIGABYTE, 60_000)
       const judged = await judge(world)
       return {
         measured: [`+${calmMb} MB calm, +${grownMb} MB more frozen`, `${surfaced} surfaced`, counted(judged)],
