@@ -1,8 +1,9 @@
 /** The log on a disk that refuses. */
 import { assert, describe, it } from "@effect/vitest"
 import { readdir } from "node:fs/promises"
+import { setImmediate } from "node:timers/promises"
 import { appendAll, deliveries, inDirectory, left, ns, open, range, readAll, segments } from "../../support/logs.ts"
-import { Refusing } from "../../support/spilling.ts"
+import { Refusing, sizeOf } from "../../support/spilling.ts"
 
 describe("a disk that refuses", () => {
   for (const [what, partly] of [["write", 0], ["write", 150], ["sync", 0], ["open", 0]] as const) {
@@ -57,6 +58,30 @@ describe("a disk that refuses", () => {
       read.forEach((kept) => log.settle(kept))
       await log.flush()
       assert.deepStrictEqual(await readdir(directory), [])
+    }))
+
+  it("to write, while it is noted what is settled: nothing of what was there is let go of", () =>
+    inDirectory(async (directory) => {
+      const files = new Refusing()
+      const log = await open(directory, { segmentBytes: 300 }, files)
+      await appendAll(log, deliveries(1, 5))
+      await log.seal()
+      files.refuses.add("write")
+      for (let attempt = 0; attempt < 5; attempt++) {
+        let hasFailed = false
+        const failing = log.append(deliveries(6, 6)).catch(() => {
+          hasFailed = true
+        })
+        while (!hasFailed) {
+          await log.flush()
+          await setImmediate()
+        }
+        await failing
+      }
+      files.refuses.clear()
+      await appendAll(log, deliveries(6, 6))
+      assert.deepStrictEqual(ns(await readAll(log)), range(1, 6))
+      assert.strictEqual(log.bytes, await sizeOf(directory))
     }))
 
   it("to note what is settled: it is noted later", () =>
