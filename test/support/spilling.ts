@@ -52,6 +52,11 @@ export class Refusing implements Files {
 
   readonly #opened = new Set<File>()
 
+  /** How many files are open. */
+  get opened(): number {
+    return this.#opened.size
+  }
+
   /** The process is killed: whatever it has open is closed by the system, and nothing else happens. */
   async crash(): Promise<void> {
     await Promise.all([...this.#opened].map((file) => file.close().catch(() => undefined)))

@@ -46,6 +46,7 @@ export class Log {
   #segments: Array<Segment> = []
   #writing: File | undefined
   #reading: Frames | undefined
+  #isReading = false
   #cursor: Cursor | undefined
   #next = 0
   #unsettled = 0
@@ -98,7 +99,7 @@ export class Log {
   /** Whether everything that was written has been read back, or did not have to be. */
   get isCaughtUp(): boolean {
     const cursor = this.#position()
-    return cursor === undefined || cursor.slot >= cursor.segment.records
+    return cursor === undefined || cursor.segment.removed || cursor.slot >= cursor.segment.records
   }
 
   /** Whether it is what would be read next. */
@@ -162,42 +163,13 @@ export class Log {
 
   /** Reads on from where it stopped: up to so many, and so many bytes, but at least one if there is one. */
   async read(maxMessages: number, maxBytes: number): Promise<ReadonlyArray<Kept>> {
-    const found: Array<Kept> = []
-    let bytes = 0
-    for (let cursor = this.#position(); cursor !== undefined; cursor = this.#position()) {
-      const { segment, slot } = cursor
-      if (slot >= segment.records) {
-        break
-      }
-      const frames = this.#reading ??= new Frames(await this.#files.open(segment.path, "read"))
-      const look = cursor.offset === 0 ? "none" : frames.look(cursor.offset, segment.bytes)
-      if (look === "more") {
-        if (found.length > 0) {
-          break
-        }
-        await frames.fill(cursor.offset)
-        continue
-      }
-      if (look !== "whole") {
-        this.#damage(segment, cursor, look === "damaged" ? frames.end : undefined)
-        continue
-      }
-      const [at, end] = [frames.local(cursor.offset), frames.local(frames.end)]
-      if (!segment.skipped.has(slot)) {
-        const delivery = read(frames.bytes, at, end, this.#owner, segment.begunBefore(slot))
-        if (found.length > 0 && bytes + delivery.bytes > maxBytes) {
-          break
-        }
-        bytes += delivery.bytes
-        found.push({ delivery, segment, slot })
-      }
-      cursor.slot++
-      cursor.offset = frames.end
-      if (found.length >= maxMessages) {
-        break
-      }
+    this.#isReading = true
+    try {
+      return await this.#readOn(maxMessages, maxBytes)
+    } finally {
+      this.#isReading = false
+      await this.#letGo()
     }
-    return found
   }
 
   /** It was handed on. */
@@ -216,6 +188,7 @@ export class Log {
     for (const segment of [...this.#segments]) {
       if (segment.isComplete && segment.sealed) {
         await segment.remove(this.#files)
+        await this.#letGo()
         this.#segments = this.#segments.filter((other) => other !== segment)
         this.bytes -= segment.bytes + segment.marksBytes
       } else if (segment.hasMarks) {
@@ -255,6 +228,45 @@ export class Log {
 
   // internals
 
+  async #readOn(maxMessages: number, maxBytes: number): Promise<ReadonlyArray<Kept>> {
+    const found: Array<Kept> = []
+    let bytes = 0
+    for (let cursor = this.#position(); cursor !== undefined; cursor = this.#position()) {
+      const { segment, slot } = cursor
+      if (segment.removed || slot >= segment.records) {
+        break
+      }
+      const frames = this.#reading ??= new Frames(await this.#files.open(segment.path, "read"))
+      const look = cursor.offset === 0 ? "none" : frames.look(cursor.offset, segment.bytes)
+      if (look === "more") {
+        if (found.length > 0) {
+          break
+        }
+        await frames.fill(cursor.offset)
+        continue
+      }
+      if (look !== "whole") {
+        this.#damage(segment, cursor, look === "damaged" ? frames.end : undefined)
+        continue
+      }
+      const [at, end] = [frames.local(cursor.offset), frames.local(frames.end)]
+      if (!segment.skipped.has(slot)) {
+        const delivery = read(frames.bytes, at, end, this.#owner, segment.begunBefore(slot))
+        if (found.length > 0 && bytes + delivery.bytes > maxBytes) {
+          break
+        }
+        bytes += delivery.bytes
+        found.push({ delivery, segment, slot })
+      }
+      cursor.slot++
+      cursor.offset = frames.end
+      if (found.length >= maxMessages) {
+        break
+      }
+    }
+    return found
+  }
+
   get #active(): Segment | undefined {
     return this.#writing === undefined ? undefined : this.#segments.at(-1)
   }
@@ -282,13 +294,16 @@ export class Log {
     if (segment === undefined || file === undefined) {
       return
     }
-    segment.sealed = true
+    if (segment.records > 0) {
+      segment.sealed = true
+    } else {
+      this.#segments = this.#segments.filter((other) => other !== segment)
+      this.bytes -= segment.bytes
+    }
     // As far as it works: reading ends at what is known to be good, anyway.
-    await file.truncate(segment.records === 0 ? 0 : segment.bytes).catch(() => undefined)
+    await file.truncate(segment.records > 0 ? segment.bytes : 0).catch(() => undefined)
     await file.close().catch(() => undefined)
     if (segment.records === 0) {
-      this.#segments.pop()
-      this.bytes -= segment.bytes
       await this.#files.remove(segment.path).catch(() => undefined)
     }
   }
@@ -296,8 +311,10 @@ export class Log {
   /** Where reading goes on. What lies behind is passed over. */
   #position(): Cursor | undefined {
     const before = this.#cursor
-    if (before !== undefined && (before.slot < before.segment.records || this.#isLast(before.segment))) {
-      return before
+    if (before !== undefined && !before.segment.removed) {
+      if (before.slot < before.segment.records || this.#isLast(before.segment)) {
+        return before
+      }
     }
     // One that was given up before anything was durable in it is followed by another of the same base.
     const segment = this.#segments.find((segment) =>
@@ -307,6 +324,15 @@ export class Log {
       this.#moveTo({ segment, offset: segment.startsAt, slot: 0 })
     }
     return this.#cursor
+  }
+
+  /** What is removed takes up its room for as long as it is open. */
+  async #letGo(): Promise<void> {
+    if (this.#cursor?.segment.removed === true && !this.#isReading) {
+      const reading = this.#reading
+      this.#reading = undefined
+      await reading?.file.close()
+    }
   }
 
   #moveTo(cursor: Cursor): void {

@@ -61,6 +61,8 @@ export class Segment {
   marksBytes = 0
   /** Nothing more is written to it. */
   sealed = false
+  /** It is on its way out: nothing in it is asked for any more. */
+  removed = false
   /** Something in it cannot be read: its slots can no longer be counted on. */
   damaged = false
   /** How many are settled. */
@@ -134,6 +136,7 @@ export class Segment {
 
   /** Removes it; or puts it aside for somebody to look at. The marks go last: without them, all of it would come again. */
   async remove(files: Files): Promise<void> {
+    this.removed = true
     await (this.damaged ? files.rename(this.path, `${this.path}.damaged`) : files.remove(this.path))
     await files.remove(this.#marksPath)
   }

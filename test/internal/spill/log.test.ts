@@ -1,90 +1,28 @@
-/** The log on disk: its format, what is recovered of it, and what happens when the disk refuses. */
+/** The log on disk: its format, and what is recovered of it. */
 import { assert, describe, it } from "@effect/vitest"
 import { Buffer } from "node:buffer"
-import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { real } from "../../../src/internal/spill/files.ts"
-import { type Kept, Log } from "../../../src/internal/spill/log.ts"
-import { Delivery } from "../../../src/Message.ts"
+import { Log } from "../../../src/internal/spill/log.ts"
 import * as Spill from "../../../src/Spill.ts"
+import {
+  appendAll,
+  deliveries,
+  delivery,
+  endsOf,
+  inDirectory,
+  killAll,
+  left,
+  ns,
+  open,
+  owner,
+  plain,
+  range,
+  readAll,
+  segments
+} from "../../support/logs.ts"
 import { Refusing } from "../../support/spilling.ts"
-
-const owner = { stream: "JOBS", consumer: "worker" }
-const encoder = new TextEncoder()
-
-const delivery = (n: number, text = `message ${n}`, more: { readonly deliveryCount?: number } = {}) =>
-  new Delivery({
-    subject: `jobs.ä.${n}`,
-    payload: encoder.encode(text),
-    headerBytes: encoder.encode(n % 2 === 0 ? "" : `NATS/1.0\r\nn: ${n}\r\n\r\n`),
-    ...owner,
-    streamSequence: n,
-    consumerSequence: n + 100,
-    deliveryCount: more.deliveryCount ?? 1,
-    timestamp: 1_700_000_000_000 + n,
-    pending: 7,
-    overheadBytes: 61
-  })
-
-const deliveries = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => delivery(from + i))
-
-/** All of it, as it can be compared. */
-const plain = (one: Delivery) => ({
-  ...Object.fromEntries(Object.entries(one)),
-  payload: [...one.payload],
-  headerBytes: [...one.headerBytes]
-})
-
-const ns = (kept: ReadonlyArray<Kept>) => kept.map(({ delivery }) => delivery.streamSequence)
-
-const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
-
-/** Every process of a test, as it were. */
-const processes: Array<Refusing> = []
-
-const inDirectory = async (run: (directory: string) => Promise<void>) => {
-  const directory = await mkdtemp(join(tmpdir(), "sluice-log-"))
-  try {
-    await run(directory)
-  } finally {
-    await Promise.all(processes.splice(0).map((files) => files.crash()))
-    await rm(directory, { recursive: true, force: true })
-  }
-}
-
-/** A process opens it. None has to close it: all of them are killed in the end. */
-const open = async (directory: string, options: Partial<Spill.Settings> = {}, files = new Refusing()) => {
-  processes.push(files)
-  const log = new Log(files, { ...Spill.settings({ directory }), ...options }, owner)
-  await log.open()
-  return log
-}
-
-const appendAll = async (log: Log, all: ReadonlyArray<Delivery>) => {
-  let rest = all
-  while (rest.length > 0) {
-    rest = rest.slice((await log.append(rest)).length)
-  }
-}
-
-const readAll = async (log: Log) => {
-  const all: Array<Kept> = []
-  while (!log.isCaughtUp) {
-    all.push(...await log.read(3, 1_000))
-  }
-  return all
-}
-
-const segments = async (directory: string) => (await readdir(directory)).filter((name) => name.endsWith(".segment"))
-
-/** Fills a directory as a process leaves it that is killed: nothing is closed. */
-const left = async (directory: string, count: number) => {
-  const log = await open(directory)
-  await appendAll(log, deliveries(1, count))
-  const [name] = await segments(directory)
-  return join(directory, name!)
-}
 
 describe("what is written", () => {
   it("is read back as it was, in order, by whoever opens the directory next", () =>
@@ -162,7 +100,7 @@ describe("a file that was cut short", () => {
           await log.seal()
           const after = await open(directory)
           assert.deepStrictEqual(ns(await readAll(after)), [...range(1, count), 99], `opened again, cut at ${length}`)
-          await Promise.all(processes.splice(0).map((files) => files.crash()))
+          await killAll()
         }
       }),
     60_000
@@ -248,79 +186,38 @@ describe("a file in which a bit is wrong", () => {
     }))
 })
 
-describe("a disk that refuses", () => {
-  for (const [what, partly] of [["write", 0], ["write", 150], ["sync", 0], ["open", 0]] as const) {
-    it(`to ${what}${partly > 0 ? " more than a part" : ""}: what was there stays, and the same can be written later`, () =>
-      inDirectory(async (directory) => {
-        const files = new Refusing()
-        files.partly = partly
-        const log = await open(directory, { segmentBytes: 1_000 }, files)
-        if (what !== "open") {
-          await appendAll(log, deliveries(1, 3))
-        }
-        files.refuses.add(what)
-        for (let attempt = 0; attempt < 3; attempt++) {
-          const error = await log.append(deliveries(4, 8)).then(() => undefined, (error: unknown) => error)
-          assert.include(String(error), "ENOSPC")
-        }
-        const before = what === "open" ? [] : range(1, 3)
-        const killed = await open(directory)
-        const found = ns(await readAll(killed))
-        assert.includeMembers(range(1, 8), found, "what was not made durable may be there, or not")
-        assert.deepStrictEqual(found.slice(0, before.length), before)
-        files.refuses.clear()
-        await appendAll(log, deliveries(4, 8))
-        // Of a file's end that was refused nothing can be believed, whatever the system says of it later.
-        assert.lengthOf(await segments(directory), what === "open" ? 1 : 2)
-        assert.deepStrictEqual(ns(await readAll(log)), [...before, ...range(4, 8)])
-        const next = await open(directory)
-        assert.deepStrictEqual(ns(await readAll(next)), [...before, ...range(4, 8)])
-      }))
-  }
-
-  it("to read: the same is read later", () =>
-    inDirectory(async (directory) => {
-      const files = new Refusing()
-      const log = await open(directory, {}, files)
-      await appendAll(log, deliveries(1, 5))
-      files.refuses.add("read")
-      assert.include(await log.read(5, 1_000).then(() => "", String), "ENOSPC")
-      files.refuses.clear()
-      assert.deepStrictEqual(ns(await readAll(log)), range(1, 5))
-      await log.close()
-    }))
-
-  it("anything new: what is there can be read all the same, and makes room when it is done", () =>
+describe("the log", () => {
+  it("keeps nothing open of what it has removed: it would take up its room", () =>
     inDirectory(async (directory) => {
       await left(directory, 5)
       const files = new Refusing()
-      files.refuses.add("write").add("create")
       const log = await open(directory, {}, files)
       const read = await readAll(log)
-      assert.deepStrictEqual(ns(read), range(1, 5))
+      assert.strictEqual(files.opened, 1)
       read.forEach((kept) => log.settle(kept))
       await log.flush()
-      assert.deepStrictEqual(await readdir(directory), [])
+      assert.deepStrictEqual([await readdir(directory), files.opened], [[], 0])
+      await appendAll(log, deliveries(6, 8))
+      assert.deepStrictEqual(ns(await readAll(log)), [6, 7, 8])
     }))
 
-  it("to note what is settled: it is noted later", () =>
+  it("does not look for what is settled behind what was the last to be settled", () =>
     inDirectory(async (directory) => {
-      const files = new Refusing()
-      const log = await open(directory, {}, files)
-      await appendAll(log, deliveries(1, 5))
-      const read = await readAll(log)
-      files.refuses.add("write")
-      log.settle(read[0]!)
-      assert.include(String(await log.flush().catch(String)), "ENOSPC")
-      files.refuses.clear()
-      log.settle(read[3]!)
+      await left(directory, 6)
+      const before = await open(directory)
+      const read = await readAll(before)
+      read.slice(2).forEach((kept) => before.settle(kept))
+      await before.flush()
+      const log = await open(directory)
+      const two = await log.read(2, 1_000)
+      assert.deepStrictEqual(ns(two), [1, 2])
+      two.forEach((kept) => log.settle(kept))
       await log.flush()
-      const next = await open(directory)
-      assert.deepStrictEqual(ns(await readAll(next)), [2, 3, 5])
+      assert.isTrue(log.isCaughtUp)
+      await appendAll(log, deliveries(7, 8))
+      assert.deepStrictEqual(ns(await readAll(log)), [7, 8])
     }))
-})
 
-describe("the log", () => {
   it("syncs each batch before it counts as written, unless it is told never to", () =>
     inDirectory(async (directory) => {
       const files = new Refusing()
@@ -370,14 +267,3 @@ describe("the log", () => {
       assert.deepStrictEqual(await readFile(path), before)
     }))
 })
-
-/** Where each message of a file ends; from `first` 0 on, the file's own header, too. */
-const endsOf = async (path: string, first = 1): Promise<ReadonlyArray<number>> => {
-  const bytes = await readFile(path)
-  const ends: Array<number> = []
-  for (let at = 0; at < bytes.length;) {
-    at += 8 + bytes.readUInt32LE(at)
-    ends.push(at)
-  }
-  return ends.slice(first)
-}
