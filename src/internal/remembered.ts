@@ -15,9 +15,10 @@ export interface Answer {
 }
 
 interface Ended extends Answer {
-  readonly settlement: Settlement
-  readonly timestamp: number
-  readonly at: number
+  token: string
+  settlement: Settlement
+  timestamp: number
+  at: number
 }
 
 /** How long the end of a message is remembered, in ms: servers write acks down within a fraction of a second. */
@@ -38,13 +39,21 @@ export class Remembered {
 
   add(delivery: Delivery, token: string, settlement: Settlement, now: number): void {
     const { streamSequence, timestamp } = delivery
-    if (!this.#ended.has(streamSequence)) {
-      if (this.#ended.size >= this.#countMax) {
-        this.#forgetOldest()
-      }
+    let ended = this.#ended.get(streamSequence)
+    if (ended === undefined) {
+      // What is forgotten takes the new one in: there is one for each message, and it lives long enough to be in the way.
+      ended = this.#ended.size >= this.#countMax ? this.#forgetOldest() : undefined
       this.#order[(this.#oldest + this.#ended.size) % this.#countMax] = streamSequence
     }
-    this.#ended.set(streamSequence, { timestamp, token, settlement, at: now })
+    if (ended === undefined) {
+      this.#ended.set(streamSequence, { timestamp, token, settlement, at: now })
+      return
+    }
+    ended.timestamp = timestamp
+    ended.token = token
+    ended.settlement = settlement
+    ended.at = now
+    this.#ended.set(streamSequence, ended)
   }
 
   /**
@@ -63,8 +72,8 @@ export class Remembered {
 
   /** What they were answers to is no more. That they ended is still so. */
   forgetTokens(): void {
-    for (const [sequence, ended] of this.#ended) {
-      this.#ended.set(sequence, { ...ended, token: "" })
+    for (const ended of this.#ended.values()) {
+      ended.token = ""
     }
   }
 
@@ -87,8 +96,11 @@ export class Remembered {
     this.#ended.clear()
   }
 
-  #forgetOldest(): void {
-    this.#ended.delete(this.#order[this.#oldest] as number)
+  #forgetOldest(): Ended | undefined {
+    const sequence = this.#order[this.#oldest] as number
+    const ended = this.#ended.get(sequence)
+    this.#ended.delete(sequence)
     this.#oldest = (this.#oldest + 1) % this.#countMax
+    return ended
   }
 }

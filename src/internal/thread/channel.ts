@@ -32,8 +32,13 @@ export type Request =
     /** The deliveries get numbers beyond this one. */
     readonly numbersFrom: number
   }
-  /** Wants up to so many deliveries, as soon as there is one. */
-  | { readonly _tag: "take"; readonly inlet: number; readonly max: number }
+  /** Wants up to so many deliveries, as soon as there is one; and has settled others meanwhile. */
+  | {
+    readonly _tag: "take"
+    readonly inlet: number
+    readonly max: number
+    readonly verdicts: PackedVerdicts | undefined
+  }
   /** No longer wants what it asked for last. What is on its way is kept for the next `take`. */
   | { readonly _tag: "untake"; readonly inlet: number }
   /** `call` is 0 where nobody waits for the broker's word. */

@@ -104,9 +104,14 @@ class Host {
       case "open":
         this.#answer(request.call, this.#open(request))
         break
-      case "take":
-        this.#inlets.get(request.inlet)?.take(request.max)
+      case "take": {
+        const inlet = this.#inlets.get(request.inlet)
+        if (inlet !== undefined && request.verdicts !== undefined) {
+          this.#run(inlet.settle(request.verdicts))
+        }
+        inlet?.take(request.max)
         break
+      }
       case "untake":
         this.#inlets.get(request.inlet)?.untake()
         break

@@ -12,9 +12,10 @@ import { plain, type PlainReason } from "./plain.ts"
 import type { Shared } from "./shared.ts"
 
 interface Kept {
-  readonly number: number
+  number: number
   readonly place: number
-  readonly delivery: Delivery
+  /** Nothing once it is settled: the place waits for another one. */
+  delivery: Delivery | undefined
   /** What was last seen of a handler on it, and when that changed. */
   runs: number
   since: number
@@ -50,7 +51,7 @@ export class HostInlet {
   readonly #options: Options
   readonly #living: Living
   readonly #kept = new Map<number, Kept>()
-  readonly #free: Array<number> = []
+  readonly #free: Array<Kept> = []
   #numbers: number
   #places = 0
   #taking: Fiber.Fiber<void> | undefined
@@ -86,10 +87,10 @@ export class HostInlet {
     eachVerdict(packed, (number, settlement) => {
       const kept = this.#kept.get(number)
       if (kept !== undefined) {
-        this.#forget(kept)
         if (settlement !== undefined && !kept.isOver) {
-          verdicts.push({ delivery: kept.delivery, settlement })
+          verdicts.push({ delivery: kept.delivery!, settlement })
         }
+        this.#forget(kept)
       }
     })
     return this.#living.inlet.settle(verdicts)
@@ -128,7 +129,8 @@ export class HostInlet {
     const { inlet } = this.#living
     const over: Array<Verdict> = []
     for (const kept of this.#kept.values()) {
-      const { delivery, place } = kept
+      const delivery = kept.delivery!
+      const { place } = kept
       const runs = shared.runs(place)
       if (runs !== kept.runs) {
         kept.runs = runs
@@ -163,22 +165,25 @@ export class HostInlet {
     if (acksEarly(delivery.subject)) {
       return UNKEPT
     }
-    const place = this.#free.pop() ?? this.#places++
-    const kept = {
-      number: ++this.#numbers,
-      place,
-      delivery,
-      runs: shared.runs(place),
-      since: Number.POSITIVE_INFINITY,
-      isOver: false
-    }
-    shared.setLost(place, false)
+    // Places are used again, and what stands for them with them.
+    const kept = this.#free.pop() ?? this.#place()
+    kept.number = ++this.#numbers
+    kept.delivery = delivery
+    kept.runs = shared.runs(kept.place)
+    kept.since = Number.POSITIVE_INFINITY
+    kept.isOver = false
+    shared.setLost(kept.place, false)
     this.#kept.set(kept.number, kept)
     return kept
   }
 
-  #forget({ number, place }: Kept): void {
-    this.#kept.delete(number)
-    this.#free.push(place)
+  #place(): Kept {
+    return { number: 0, place: this.#places++, delivery: undefined, runs: 0, since: 0, isOver: false }
+  }
+
+  #forget(kept: Kept): void {
+    this.#kept.delete(kept.number)
+    kept.delivery = undefined
+    this.#free.push(kept)
   }
 }

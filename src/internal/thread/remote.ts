@@ -286,7 +286,9 @@ class Remote {
     return new RemoteInlet({
       source,
       flow,
-      ask: (max) => post({ _tag: "take", inlet: number, max }),
+      ask: (max, verdicts) => {
+        post({ _tag: "take", inlet: number, max, verdicts }, verdicts === undefined ? undefined : [verdicts.table])
+      },
       unask: () => post({ _tag: "untake", inlet: number }),
       send: (verdicts) => post(settle(verdicts, 0), [verdicts.table]),
       confirm: (verdicts) => this.#ask((call) => settle(verdicts, call), [verdicts.table]),

@@ -16,7 +16,8 @@ import { allocate, NOTHING, Shared, type SharedMemory, sum } from "./shared.ts"
 export interface Options {
   readonly source: Source
   readonly flow: Flow
-  readonly ask: (max: number) => void
+  /** Asks for so many deliveries, and hands verdicts over on the way. */
+  readonly ask: (max: number, verdicts: PackedVerdicts | undefined) => void
   readonly unask: () => void
   /** Hands verdicts over, and does not wait. */
   readonly send: (verdicts: PackedVerdicts) => void
@@ -68,7 +69,7 @@ export class RemoteInlet implements Inlet {
   /** It is open: what was wanted meanwhile is asked for. */
   opened(): void {
     if (this.#asking) {
-      this.#options.ask(this.#wanted)
+      this.#options.ask(this.#wanted, undefined)
     }
   }
 
@@ -136,7 +137,7 @@ export class RemoteInlet implements Inlet {
       if (!this.#asking) {
         this.#asking = true
         this.#wanted = max
-        this.#options.ask(max)
+        this.#options.ask(max, this.#unsent())
       }
       const waiting = Effect.onInterrupt(this.#arrived.await, () => Effect.sync(() => this.#unask()))
       return Effect.andThen(waiting, Effect.andThen(Effect.yieldNow, this.take(max)))
@@ -187,14 +188,22 @@ export class RemoteInlet implements Inlet {
 
   /** Sends the verdicts of this turn. */
   flush(): void {
-    if (!this.#posted.isEmpty) {
-      const posted = this.#posted
-      this.#posted = new Verdicts()
-      this.#options.send(posted.pack())
+    const verdicts = this.#unsent()
+    if (verdicts !== undefined) {
+      this.#options.send(verdicts)
     }
   }
 
   // internals
+
+  #unsent(): PackedVerdicts | undefined {
+    if (this.#posted.isEmpty) {
+      return undefined
+    }
+    const posted = this.#posted
+    this.#posted = new Verdicts()
+    return posted.pack()
+  }
 
   /** Whether a verdict on it is still asked for. */
   #isKept(delivery: Delivery): delivery is Crossed {
