@@ -1,19 +1,13 @@
 /** Medians, what they are of the raw client's, and how a person or a machine reads them. */
 import { type Figures, kindOf, type Side, SIDES, type Workload } from "./order.ts"
 
-export interface Row {
+export interface Row extends Omit<Figures, "messagesPerSecond"> {
   readonly side: Side
   /** Messages per second, of the raw client's. */
   readonly ratio: number
   /** The lowest and the highest ratio of a round. */
   readonly spread: readonly [number, number]
   readonly msgs: number
-  readonly cpuUs: number
-  readonly mainBusy: number
-  readonly grownMb: number
-  readonly p50: number
-  readonly p99: number
-  readonly p999: number
 }
 
 const FIELDS = ["messagesPerSecond", "cpuUs", "mainBusy", "grownMb", "p50", "p99", "p999"] as const

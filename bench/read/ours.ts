@@ -10,13 +10,13 @@ import * as Nats from "../../src/layers/Nats.ts"
 import * as NatsThread from "../../src/layers/NatsThread.ts"
 import * as Queue from "../../src/Queue.ts"
 import * as Reader from "../../src/Reader.ts"
-import * as Settlement from "../../src/Settlement.ts"
 import * as Topic from "../../src/Topic.ts"
 import * as Topology from "../../src/Topology.ts"
 import { Transport } from "../../src/Transport.ts"
 import { type Figures, type Order, WORK } from "../order.ts"
 import { Stopwatch } from "../stopwatch.ts"
 import { spill } from "./spill.ts"
+import { takeAll } from "./taking.ts"
 
 export const run = (order: Order): Promise<Figures> => {
   const layer = order.side === "thread" ? NatsThread.layer : Nats.layer
@@ -72,14 +72,7 @@ const chunks = ({ inFlight, messages, stream, subject }: Order, watch: Stopwatch
         timeBudgetMs: 60_000
       }
     )
-    for (let read = 0; read < messages;) {
-      const chunk = yield* inlet.take(inFlight)
-      if (!watch.isRunning) {
-        watch.start()
-      }
-      read += chunk.length
-      yield* inlet.settle(chunk.map((delivery) => ({ delivery, settlement: Settlement.ack })))
-    }
+    yield* takeAll(inlet, messages, inFlight, watch)
   })
   return reading.pipe(Effect.scoped, Effect.map(() => watch.figures(messages)), Effect.orDie)
 }

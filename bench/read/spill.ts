@@ -5,11 +5,11 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Queue from "../../src/Queue.ts"
-import * as Settlement from "../../src/Settlement.ts"
 import * as Topology from "../../src/Topology.ts"
 import { Transport } from "../../src/Transport.ts"
 import type { Figures, Order } from "../order.ts"
 import type { Stopwatch } from "../stopwatch.ts"
+import { takeAll } from "./taking.ts"
 
 /** Until the inlet is closed, and with that all is confirmed, and nothing is left on disk. */
 export const spill = (
@@ -36,14 +36,7 @@ export const spill = (
           timeBudgetMs: 60_000
         }
       )
-      for (let read = 0; read < messages;) {
-        const chunk = yield* inlet.take(inFlight)
-        if (!watch.isRunning) {
-          watch.start()
-        }
-        read += chunk.length
-        yield* inlet.settle(chunk.map((delivery) => ({ delivery, settlement: Settlement.ack })))
-      }
+      yield* takeAll(inlet, messages, inFlight, watch)
     }))
     return watch.figures(messages)
   }).pipe(Effect.scoped, Effect.orDie)

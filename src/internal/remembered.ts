@@ -65,9 +65,10 @@ export class Remembered {
     return ended !== undefined && ended.timestamp === delivery.timestamp ? ended.settlement : undefined
   }
 
-  /** What a new connection should hear once more. */
+  /** What a new connection should hear once more. Copies: what is remembered is used again for others. */
   get answers(): ReadonlyArray<Answer> {
-    return [...this.#ended.values()].filter(({ token }) => token !== "")
+    const told = [...this.#ended.values()].filter(({ token }) => token !== "")
+    return told.map(({ settlement, token }) => ({ settlement, token }))
   }
 
   /** What they were answers to is no more. That they ended is still so. */

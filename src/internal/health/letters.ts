@@ -46,7 +46,7 @@ export class Letters {
     const handler = `${stream}/${consumer}`
     if (receipt._tag === "Confirmed") {
       this.#unavailable.delete(handler)
-    } else if (!(receipt.reason._tag === "PayloadTooLarge")) {
+    } else if (receipt.reason._tag !== "PayloadTooLarge") {
       const problem = { _tag: "DeadLetterUnavailable", stream, consumer, detail: receipt.reason.problem } as const
       this.#unavailable.set(handler, { problem, at: this.#now() })
     }
