@@ -13,10 +13,16 @@ const path = (file: string) => fileURLToPath(new URL(file, import.meta.url))
 const hook = (): ReadonlyArray<string> =>
   process.env[MUTANT] === undefined ? [] : ["--import", path("../mutants/hook.ts")]
 
+/**
+ * One burst, and what is young may take 48 MB for the rest of a process's life: that says nothing about what is held, and
+ * what is held is what the check of memory is about.
+ */
+const YOUNG = "--max-semi-space-size=4"
+
 const launch = (program: string, log: string): ChildProcess => {
   const file = openSync(log, "a")
   const child = fork(path(program), [], {
-    execArgv: ["--conditions=effect-sluice-source", "--disable-warning=ExperimentalWarning", ...hook()],
+    execArgv: ["--conditions=effect-sluice-source", "--disable-warning=ExperimentalWarning", YOUNG, ...hook()],
     stdio: ["ignore", file, file, "ipc"],
     // A signal to the whole group, as from a terminal, is for whoever leads the run.
     detached: true
