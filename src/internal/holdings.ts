@@ -60,7 +60,7 @@ export class Holdings {
       write: (batch) => port.settle(batch),
       defer: options.defer,
       isTaken: (entry) => this.#isTaken(entry),
-      finished: (entry, settlement, sentAt) => this.#finished(entry, settlement, sentAt)
+      finished: (entry, settlement, sentAt, now) => this.#finished(entry, settlement, sentAt, now)
     })
   }
 
@@ -69,13 +69,13 @@ export class Holdings {
   }
 
   /** Takes a delivery in: one step with the ack on enqueue, and with settling what it displaces (I2). */
-  admit(delivery: Delivery, token: string): void {
-    this.#admit(delivery, token)
-    if (this.unseen?.saw(delivery.streamSequence, this.now()) === true) {
+  admit(delivery: Delivery, token: string, now: number): void {
+    this.#admit(delivery, token, now)
+    if (this.unseen?.saw(delivery.streamSequence, now) === true) {
       this.#growPrefix()
     }
     if (this.table.counted > this.#options.flow.queue.messages) {
-      this.unseen?.overfull(delivery.deliveryCount, this.now())
+      this.unseen?.overfull(delivery.deliveryCount, now)
     }
   }
 
@@ -123,10 +123,10 @@ export class Holdings {
   }
 
   /** Decides an entry's fate, and puts it with the verdicts of this turn. */
-  decide(entry: Entry, settlement: Settlement.Settlement): void {
+  decide(entry: Entry, settlement: Settlement.Settlement, now = this.now()): void {
     entry.settlement = settlement
     if (!entry.ackedEarly) {
-      this.table.move(entry, "settled", this.now())
+      this.table.move(entry, "settled", now)
       if (entry.stale) {
         this.table.uncount(entry)
       }
@@ -198,9 +198,10 @@ export class Holdings {
       return
     }
     this.verdicts.reset()
+    const now = this.now()
     const done = this.table.prefix()
     for (const entry of done) {
-      this.#finished(entry, entry.settlement as Settlement.Settlement, this.now())
+      this.#finished(entry, entry.settlement as Settlement.Settlement, now, now)
     }
     // Also of those that have just ended.
     this.table.ended.forgetTokens()
@@ -240,8 +241,7 @@ export class Holdings {
 
   // internals
 
-  #admit(delivery: Delivery, token: string): void {
-    const now = this.now()
+  #admit(delivery: Delivery, token: string, now: number): void {
     if (this.#isRepeat(delivery, token, now)) {
       return
     }
@@ -376,10 +376,10 @@ export class Holdings {
     }
   }
 
-  #finished(entry: Entry, settlement: Settlement.Settlement, sentAt: number): void {
+  #finished(entry: Entry, settlement: Settlement.Settlement, sentAt: number, now: number): void {
     entry.onConfirmed?.()
     if (settlement._tag !== "Nak") {
-      this.table.ended.add(entry.delivery, entry.token, settlement, this.now())
+      this.table.ended.add(entry.delivery, entry.token, settlement, now)
     }
     if (entry.ackedEarly && entry.phase !== "settled") {
       entry.settlement = undefined

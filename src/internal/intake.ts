@@ -101,10 +101,10 @@ export class Intake {
   }
 
   /** A delivery arrived; `token` is where its verdict goes. */
-  deliver(delivery: Delivery, token: string): void {
+  deliver(delivery: Delivery, token: string, now = this.holdings.now()): void {
     const { swallowed } = this.holdings.counts
     this.#credit.spend(delivery.bytes)
-    this.holdings.admit(delivery, token)
+    this.holdings.admit(delivery, token, now)
     this.#taking.arrived()
     if (this.holdings.counts.swallowed > swallowed || this.#credit.isSpent) {
       // What comes again may take up nobody's room; without this, whatever comes next would wait for the next tick.

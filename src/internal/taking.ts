@@ -69,6 +69,7 @@ export class Taking {
   readonly settle = (verdicts: ReadonlyArray<Verdict>): Effect.Effect<void> =>
     Effect.suspend(() => {
       const word = this.#waitsForWord && !this.hasFailed ? Latch.makeUnsafe(false) : undefined
+      const now = this.#holdings.now()
       let open = 0
       for (const { delivery, settlement } of verdicts) {
         const entry = this.#holdings.table.get(delivery.streamSequence)
@@ -84,7 +85,7 @@ export class Taking {
             }
           }
         }
-        this.#holdings.decide(entry, settlement)
+        this.#holdings.decide(entry, settlement, now)
       }
       return word === undefined || open === 0 ? Effect.void : opened(word)
     })

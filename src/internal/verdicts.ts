@@ -37,7 +37,7 @@ export interface Options {
   /** Whether what would be given back was taken away before. It is looked after there; nothing is written for it. */
   readonly isTaken: (entry: Entry) => boolean
   /** A verdict has arrived for certain, or was given up. */
-  readonly finished: (entry: Entry, settlement: Settlement, sentAt: number) => void
+  readonly finished: (entry: Entry, settlement: Settlement, sentAt: number, now: number) => void
 }
 
 const CONFIRM_WITHIN_MS = 2_000
@@ -207,9 +207,11 @@ export class Verdicts {
   }
 
   #release(batch: Sent): void {
+    // Read once: asking what time it is costs as much as all the rest that is done here for one entry.
+    const now = this.#options.now()
     for (const entry of batch.covers) {
       if (entry.batch === batch.id && entry.settlement !== undefined) {
-        this.#options.finished(entry, entry.settlement, batch.sentAt)
+        this.#options.finished(entry, entry.settlement, batch.sentAt, now)
       }
     }
     this.#settleIdle()

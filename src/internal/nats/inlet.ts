@@ -266,7 +266,7 @@ class Reading implements Port, Tenant {
     if (this.#source._tag === "ordered" && !this.#isNext(delivery)) {
       return
     }
-    this.intake.deliver(delivery, raw.reply)
+    this.intake.deliver(delivery, raw.reply, now)
   }
 
   /** For ordered reading: whether nothing is missing before this one. If something is, reading starts anew there. */

@@ -3,8 +3,8 @@
  *
  * The client's own reconnect is switched off: when it closes, falls silent or is refused, this link is over, and the
  * supervisor makes a new one. The link is the only file that touches the client's objects, and the only one that knows
- * which of its internals we rely on: the header bytes of a message (the client's own decoder throws on a name that
- * another client got away with), the buffer of what goes out (many small messages cost it more than one large piece), and
+ * which of its internals we rely on: the bytes of a message (the client's own decoder throws on a header that another
+ * client got away with, and is slow with names), the buffer of what goes out (many small messages cost it more than one large piece), and
  * the socket (a stale connection whose socket is full never finishes closing).
  */
 import {
@@ -182,15 +182,24 @@ export class Link {
 
 // internals
 
+interface Internals {
+  readonly _msg: { readonly subject: Uint8Array; readonly reply: Uint8Array | undefined; readonly hdr: number }
+  readonly _rdata: Uint8Array | undefined
+}
+
 const rawOf = (message: Msg): Raw => {
-  const internals = message as unknown as { _msg: { hdr: number }; _rdata: Uint8Array | undefined }
+  const { _msg: { hdr, reply, subject }, _rdata } = message as unknown as Internals
   return {
-    subject: message.subject,
-    reply: message.reply ?? "",
-    bytes: internals._rdata ?? EMPTY,
-    headerLength: Math.max(0, internals._msg.hdr)
+    subject: textOf(subject),
+    reply: reply === undefined ? "" : textOf(reply),
+    bytes: _rdata ?? EMPTY,
+    headerLength: Math.max(0, hdr)
   }
 }
+
+/** A name of a few bytes costs the client's own decoder twice as much, and each message has two. */
+const textOf = (bytes: Uint8Array): string =>
+  (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)).toString()
 
 const isAuth = (error: unknown): boolean =>
   error instanceof errors.AuthorizationError || error instanceof errors.UserAuthenticationExpiredError
