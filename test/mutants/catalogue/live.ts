@@ -109,7 +109,7 @@ const connecting: ReadonlyArray<Mutant> = [
     breaks: "the server is asked once a minute whether it is still there",
     against: "I8",
     file: "src/internal/nats/link.ts",
-    find: `const WATCH_PING_MS = 1_000`,
+    find: `const WATCH_PING_MS = 500`,
     replace: `const WATCH_PING_MS = 60_000`
   },
   {
