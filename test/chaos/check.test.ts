@@ -12,7 +12,6 @@ const limits: Limits = {
   graceMs: 1_000,
   recoveryMs: 4_000,
   maxRssGrowthMb: 64,
-  nodes: 1,
   health: "all"
 }
 

@@ -122,6 +122,14 @@ const connecting: ReadonlyArray<Mutant> = [
     replace: ``
   },
   {
+    name: "silent-for-ever",
+    breaks: "a consumer that was once asked counts as one that does not answer, whatever it says",
+    against: "I13",
+    file: "src/internal/silence.ts",
+    find: `    this.#since = owesMore ? now : undefined`,
+    replace: `    this.#since ??= now`
+  },
+  {
     name: "deaf-to-answers",
     breaks: "on a new connection nobody listens for the answers to publishes",
     against: "I8",
