@@ -60,8 +60,9 @@ export interface Report {
  * - `ReaderStalled`: the broker has messages for a reader that has room, and none has come for `quietMs`.
  * - `ConsumerUnavailable`: nobody has answered a reader's pulls and acks for two seconds, although the connection stands: a
  *   cluster elects another leader for its consumer, or has too few servers for one.
- * - `StreamUnavailable`: the same for a stream with replicas that is read: its consumers are there, and nothing can be stored
- *   that they could have. It takes the right to ask for the stream (`$JS.API.STREAM.INFO.<stream>`); without, nobody knows.
+ * - `StreamUnavailable`: the same for a stream with replicas that is read or was published to lately: nothing can be stored in
+ *   it, even if its consumers are there. It takes the right to ask for the stream (`$JS.API.STREAM.INFO.<stream>`); without,
+ *   nobody knows.
  *
  * @category models
  * @since 0.1.0

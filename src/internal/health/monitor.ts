@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Problem, Reader, Report } from "../../Health.ts"
 import * as Metrics from "../../Metrics.ts"
-import type { ConnectionStatus, Flow, Inlet, Source, Transport } from "../../Transport.ts"
+import type { ConnectionStatus, Flow, Inlet, Receipt, Source, Transport } from "../../Transport.ts"
 import { Letters } from "./letters.ts"
 import { Streams, UNANSWERED_AFTER_MS } from "./streams.ts"
 import type { Vitals } from "./vitals.ts"
@@ -54,7 +54,7 @@ export class Monitor {
   get transport(): Transport["Service"] {
     return {
       ...this.#transport,
-      publish: this.#letters.watch(this.#transport.publish),
+      publish: this.#letters.watch((batch) => Effect.tap(this.#transport.publish(batch), this.#published)),
       open: (source, flow) =>
         Effect.gen({ self: this }, function*() {
           const watched: Watched = {
@@ -135,6 +135,17 @@ export class Monitor {
   }
 
   // internals
+
+  readonly #published = (receipts: ReadonlyArray<Receipt>): Effect.Effect<void> =>
+    Effect.sync(() => {
+      let last = ""
+      for (const receipt of receipts) {
+        if (receipt._tag === "Confirmed" && receipt.stream !== last) {
+          last = receipt.stream
+          this.#streams.stored(last)
+        }
+      }
+    })
 
   /** What nobody answers for, over a connection that stands. */
   #unavailable(): ReadonlyArray<Problem> {

@@ -1,5 +1,5 @@
 /**
- * Watches whether the streams that are read have a leader, by asking for them while nothing comes.
+ * Watches whether the streams that are read and published to have a leader, by asking for them while nothing comes or goes.
  *
  * The consumer that is read and its stream are led by different servers. When the stream's is gone, the consumer goes on
  * saying every second that it has nothing, and nobody can store anything that it could have.
@@ -19,11 +19,19 @@ const ASK_ALONE_MS = 60_000
 /** Whoever leads says something every second, a consumer by itself and a stream when it is asked. A second later, nobody leads. */
 export const UNANSWERED_AFTER_MS = 2_000
 
+/** Who publishes tries again within seconds. Where nothing was stored for longer, nobody publishes any more. */
+const PUBLISHES_FOR_MS = 150_000
+/** Of more streams that are only published to nobody is told. */
+const MOST = 100
+
 interface State {
+  /** When something last came from it, or was stored in it. */
   movedAt: number
+  storedAt: number
   answeredAt: number
   askAt: number
-  hasReplicas: boolean
+  /** Not known before the first answer. */
+  hasReplicas: boolean | undefined
   mayAsk: boolean
 }
 
@@ -42,6 +50,14 @@ export class Streams {
     this.#of(name).movedAt = this.#now()
   }
 
+  /** Something was stored in it. */
+  stored(name: string): void {
+    if (this.#states.has(name) || this.#states.size < MOST) {
+      const state = this.#of(name)
+      state.storedAt = state.movedAt = this.#now()
+    }
+  }
+
   /** A new connection: nobody can have answered before. */
   connected(): void {
     for (const state of this.#states.values()) {
@@ -49,17 +65,19 @@ export class Streams {
     }
   }
 
-  /** Asks for those that are due, one question beside the other; only these are read now. */
-  ask(names: ReadonlySet<string>): ReadonlyArray<Effect.Effect<void>> {
+  /** Asks for those that are due, one question beside the other. These are read now; others may be published to. */
+  ask(read: ReadonlySet<string>): ReadonlyArray<Effect.Effect<void>> {
     const now = this.#now()
-    for (const name of this.#states.keys()) {
-      if (!names.has(name)) {
+    read.forEach((name) => this.#of(name))
+    for (const [name, state] of this.#states) {
+      // What is missing stays so until it is there: who publishes to it goes on trying, and nothing is stored.
+      if (!read.has(name) && now - state.storedAt >= PUBLISHES_FOR_MS && !isUnavailable(state, now)) {
         this.#states.delete(name)
       }
     }
-    return [...names].flatMap((name) => {
-      const state = this.#of(name)
-      if (this.#admin === undefined || !state.mayAsk || now < Math.max(state.askAt, state.movedAt + IDLE_AFTER_MS)) {
+    return [...this.#states].flatMap(([name, state]) => {
+      const isBusy = state.hasReplicas !== undefined && now < state.movedAt + IDLE_AFTER_MS
+      if (this.#admin === undefined || !state.mayAsk || isBusy || now < state.askAt) {
         return []
       }
       state.askAt = now + ASK_MS
@@ -69,12 +87,11 @@ export class Streams {
 
   get problems(): ReadonlyArray<Problem> {
     const now = this.#now()
-    return [...this.#states].flatMap(([stream, { answeredAt, hasReplicas, mayAsk, movedAt }]) => {
-      const unansweredMs = now - Math.max(answeredAt, movedAt)
-      return hasReplicas && mayAsk && unansweredMs >= UNANSWERED_AFTER_MS
-        ? [{ _tag: "StreamUnavailable", stream, unansweredMs } as const]
+    return [...this.#states].flatMap(([stream, state]) =>
+      isUnavailable(state, now)
+        ? [{ _tag: "StreamUnavailable", stream, unansweredMs: silence(state, now) } as const]
         : []
-    })
+    )
   }
 
   // internals
@@ -83,7 +100,14 @@ export class Streams {
     let state = this.#states.get(name)
     if (state === undefined) {
       const now = this.#now()
-      state = { movedAt: now, answeredAt: now, askAt: 0, hasReplicas: false, mayAsk: true }
+      state = {
+        movedAt: now,
+        storedAt: Number.NEGATIVE_INFINITY,
+        answeredAt: now,
+        askAt: 0,
+        hasReplicas: undefined,
+        mayAsk: true
+      }
       this.#states.set(name, state)
     }
     return state
@@ -108,3 +132,8 @@ export class Streams {
     )
   }
 }
+
+const silence = ({ answeredAt, movedAt }: State, now: number): number => now - Math.max(answeredAt, movedAt)
+
+const isUnavailable = (state: State, now: number): boolean =>
+  state.hasReplicas === true && state.mayAsk && silence(state, now) >= UNANSWERED_AFTER_MS

@@ -15,7 +15,7 @@ import type { ConsumerInfo } from "../../../src/Topology.ts"
 import type { Ledger } from "../../../src/Transport.ts"
 import { Transport } from "../../../src/Transport.ts"
 import { because, PermissionDenied, type TransportError } from "../../../src/TransportError.ts"
-import { createStream, durable, flow, numbered, publish } from "../../support/transport.ts"
+import { createStream, durable, flow, message, numbered, publish } from "../../support/transport.ts"
 
 /** A reader of `C` on a broker in memory, of which the monitor sees what the test says. */
 const watched = Effect.gen(function*() {
@@ -169,6 +169,19 @@ describe("a stream with replicas", () => {
       assert.deepStrictEqual(problems(monitor), [])
     }).pipe(Effect.provide(Memory.layer())))
 
+  it.effect("is known to have them also where messages came from the beginning", () =>
+    Effect.gen(function*() {
+      const { monitor, said } = yield* watched
+      said.replicas = 3
+      for (let delivered = 1; delivered <= 100; delivered++) {
+        said.ledger = { delivered }
+        yield* TestClock.adjust("100 millis")
+      }
+      said.answers = Effect.never
+      yield* TestClock.adjust("2200 millis")
+      assert.deepStrictEqual(problems(monitor), ["StreamUnavailable"])
+    }).pipe(Effect.provide(Memory.layer())))
+
   it.effect("that may not be asked is not asked again; one without replicas is, once in a minute", () =>
     Effect.gen(function*() {
       const { monitor, said } = yield* silent
@@ -180,6 +193,31 @@ describe("a stream with replicas", () => {
       const alone = yield* watched
       yield* TestClock.adjust("150 seconds")
       assert.strictEqual(alone.said.asked, 3)
+    }).pipe(Effect.provide(Memory.layer())))
+})
+
+describe("a stream that is published to", () => {
+  it.effect("is asked for when nothing was stored for a while, and told of like one that is read", () =>
+    Effect.gen(function*() {
+      const { monitor, said } = yield* watched
+      said.replicas = 3
+      yield* createStream("P", ["p"])
+      yield* monitor.transport.publish([message("p", "1")])
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(problems(monitor), [])
+      said.answers = Effect.never
+      said.ledger = { held: 100 }
+      yield* TestClock.adjust("2700 millis")
+      assert.deepInclude(monitor.report().problems[0], { _tag: "StreamUnavailable", stream: "P" })
+      yield* TestClock.adjust("5 minutes")
+      assert.deepStrictEqual(problems(monitor), ["StreamUnavailable"], "nobody can publish to it yet")
+      yield* monitor.transport.publish([message("p", "2")])
+      assert.deepStrictEqual(problems(monitor), [], "somebody can")
+      said.answers = Effect.void
+      yield* TestClock.adjust("3 minutes")
+      said.answers = Effect.never
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(problems(monitor), [], "nobody publishes any more")
     }).pipe(Effect.provide(Memory.layer())))
 })
 
