@@ -33,9 +33,32 @@ export const lies = (
         findings.push(`C9: healthy ${MAY_BE_WRONG_MS} ms into fault ${no} (${kind}), which nothing came through`)
       }
     }
-    const next = run.faults.find((other) => other.from > from && other.from < back + MAY_BE_WRONG_MS)
-    if (Number.isFinite(back) && next === undefined && covers(spans, false, back, back + MAY_BE_WRONG_MS)) {
-      findings.push(`C9: unhealthy ${MAY_BE_WRONG_MS} ms after the first message of fault ${no} (${kind})`)
+  }
+  return [...findings, ...alarms(run, spans, recoveries)]
+}
+
+/** The other way round: all that was broken is mended and has been survived, and it says that it is not well. */
+const alarms = (run: Run, spans: ReadonlyArray<Span>, recoveries: ReadonlyArray<Recovery>): ReadonlyArray<string> => {
+  const findings: Array<string> = []
+  const ended = Math.max(
+    0,
+    ...[...run.workers.values()].map(({ gone }) => gone === undefined ? 0 : gone.at - gone.tookMs)
+  )
+  const backs = recoveries.map(({ fault, ms }) => (fault.healed ?? 0) + (ms ?? Number.POSITIVE_INFINITY))
+  for (const [index, { fault: { from, kind, no } }] of recoveries.entries()) {
+    const back = backs[index]!
+    // Until the next one begins; not while another one lasts.
+    const others = recoveries.filter((other) => other.fault.no !== no)
+    const until = Math.min(ended, ...others.map((other) => other.fault.from > from ? other.fault.from : ended))
+    const lasts = others.some((other) => other.fault.from <= from && backs[recoveries.indexOf(other)]! > back)
+    const alarm = spans.find((span) =>
+      !span.isHealthy && Math.min(span.until, until) - Math.max(span.from, back) >= MAY_BE_WRONG_MS
+    )
+    if (!lasts && alarm !== undefined) {
+      const after = Math.round(Math.max(0, alarm.from - back))
+      findings.push(
+        `C9: unhealthy for ${MAY_BE_WRONG_MS} ms, ${after} ms after the first message of fault ${no} (${kind})`
+      )
     }
   }
   return findings

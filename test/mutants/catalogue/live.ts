@@ -126,8 +126,8 @@ const connecting: ReadonlyArray<Mutant> = [
     breaks: "a consumer that was once asked counts as one that does not answer, whatever it says",
     against: "I13",
     file: "src/internal/silence.ts",
-    find: `    this.#since = owesMore ? now : undefined`,
-    replace: `    this.#since ??= now`
+    find: `0 : now - this.#since`,
+    replace: `0 : now`
   },
   {
     name: "deaf-to-answers",
