@@ -3,10 +3,13 @@
  *
  * Connected is not healthy. A reader with messages before it that gets none is stalled, however well the connection is; and
  * an application that blocks its own thread is not there for anybody. `layers/NatsThread` knows all of this in a thread
- * that goes on when the application does not, and tells it over HTTP if it is given a port.
+ * that goes on when the application does not, and tells it over HTTP if it is given a port. `layers/Watched` tells it of any
+ * other transport, in the thread where that is used.
  *
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
 
 /**
  * How things stand, as `/health` gives it: JSON, durations in milliseconds.
@@ -55,6 +58,11 @@ export interface Report {
  * - `DeadLetterUnavailable`: a message that its handler has given up cannot be stored as a dead letter; it is kept, and tried
  *   again.
  * - `ReaderStalled`: the broker has messages for a reader that has room, and none has come for `quietMs`.
+ * - `ConsumerUnavailable`: nobody has answered a reader's pulls and acks for two seconds, although the connection stands: a
+ *   cluster elects another leader for its consumer, or has too few servers for one.
+ * - `StreamUnavailable`: the same for a stream with replicas that is read or was published to lately: nothing can be stored in
+ *   it, even if its consumers are there. It takes the right to ask for the stream (`$JS.API.STREAM.INFO.<stream>`); without,
+ *   nobody knows.
  *
  * @category models
  * @since 0.1.0
@@ -69,6 +77,14 @@ export type Problem =
     readonly pending: number
     readonly quietMs: number
   }
+  | {
+    readonly _tag: "ConsumerUnavailable"
+    readonly stream: string
+    /** Empty as in `Reader`. */
+    readonly consumer: string
+    readonly unansweredMs: number
+  }
+  | { readonly _tag: "StreamUnavailable"; readonly stream: string; readonly unansweredMs: number }
   | {
     readonly _tag: "DeadLetterUnavailable"
     readonly stream: string
@@ -121,3 +137,29 @@ export interface Reader {
   /** For how long nothing has come although there was something to come. */
   readonly quietMs: number
 }
+
+/**
+ * How things stand now, in the thread that asks. `layers/Watched` has it.
+ *
+ * **Example** (What to tell a load balancer)
+ *
+ * ```ts import.meta.vitest
+ * import * as Health from "effect-sluice/Health"
+ * import * as Memory from "effect-sluice/layers/Memory"
+ * import * as Watched from "effect-sluice/layers/Watched"
+ * import * as Effect from "effect/Effect"
+ *
+ * const status = Effect.gen(function*() {
+ *   const { report } = yield* Health.Health
+ *   yield* Effect.sleep(50)
+ *   return (yield* report).ready ? 200 : 503
+ * })
+ * await Effect.runPromise(Effect.provide(status, Watched.layer(Memory.layer()))) // => 200
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Health extends Context.Service<Health, {
+  readonly report: Effect.Effect<Report>
+}>()("effect-sluice/Health") {}

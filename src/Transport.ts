@@ -219,6 +219,11 @@ export interface Inlet {
    */
   readonly stop: Effect.Effect<void>
   readonly ledger: () => Ledger
+  /**
+   * For how long the broker has owed an answer and said nothing, over a connection that stands: in ms, and 0 while it
+   * answers or is asked nothing. While it answers, a second is the most. A broker that cannot do that needs none.
+   */
+  readonly unansweredMs?: (() => number) | undefined
 }
 
 /**

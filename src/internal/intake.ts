@@ -96,7 +96,8 @@ export class Intake {
       settle: this.#taking.settle,
       holds: this.#taking.holds,
       stop: Effect.suspend(() => this.#stop),
-      ledger: () => this.holdings.ledger()
+      ledger: () => this.holdings.ledger(),
+      unansweredMs: () => port.unansweredMs?.() ?? 0
     }
   }
 

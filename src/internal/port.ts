@@ -16,6 +16,8 @@ export interface Port {
   readonly extend: (entries: ReadonlyArray<Entry>) => void
   /** Asks how the consumer stands. `Intake.learned` follows, if the broker answers on this connection. */
   readonly inspect: () => void
+  /** For how long the broker has owed an answer, in ms. A broker that always answers needs none. */
+  readonly unansweredMs?: () => number
   /** Stops what was asked for; whatever was on its way has been delivered when this ends. */
   readonly stop: Effect.Effect<void>
 }

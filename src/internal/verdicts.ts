@@ -59,6 +59,11 @@ export class Verdicts {
     this.#options = options
   }
 
+  /** Whether the broker owes its word on something that went out. */
+  get isOwed(): boolean {
+    return this.#sent.size > 0
+  }
+
   /** Puts a verdict with the others of this turn. */
   post(entry: Entry): void {
     this.idle.closeUnsafe()

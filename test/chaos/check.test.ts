@@ -12,7 +12,6 @@ const limits: Limits = {
   graceMs: 1_000,
   recoveryMs: 4_000,
   maxRssGrowthMb: 64,
-  nodes: 1,
   health: "all"
 }
 
@@ -246,7 +245,18 @@ describe("health", () => {
     finds((written) => {
       written["faults"]!.unshift(...fault("kill", 1, 2_500, 2_900, 3))
       written["health"]!.push({ kind: "unhealthy", at: 2_600 })
-    }, /^C9: unhealthy 3300 ms after the first message of fault 1/)
+    }, /^C9: unhealthy for 3300 ms, 0 ms after the first message of fault 1/)
+  })
+
+  it("must not be denied later either, until the next fault or the end", () => {
+    const alarm = (from: number, until: number, ...more: ReadonlyArray<Writing>) => (written: Written) => {
+      written["faults"]!.unshift(...fault("kill", 1, 2_500, 2_900, 3), ...more)
+      written["health"]!.push({ kind: "unhealthy", at: from }, { kind: "healthy", at: until })
+    }
+    finds(alarm(5_000, 8_400), /^C9: unhealthy for 3300 ms, 1990 ms after the first message of fault 1 \(kill\)/)
+    assert.deepStrictEqual(judge(alarm(5_000, 8_200)).findings, [])
+    assert.deepStrictEqual(judge(alarm(5_000, 8_400, ...fault("cut", 2, 6_500, 8_000, 8))).findings, [])
+    assert.deepStrictEqual(judge(alarm(9_000, 30_000)).findings, [], "it was told to end 3 s later")
   })
 
   it("tells how long a fault went unseen", () => {

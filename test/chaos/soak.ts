@@ -29,14 +29,13 @@ const PUBLISHES_WITHIN_MS = 35_000
 /** Longer than the acks and their last answers take. */
 const QUIET_MS = 1_500
 
-export const limitsOf = (options: Pick<Options, "mode" | "nodes"> & Partial<Options>): Limits => {
+export const limitsOf = (options: Pick<Options, "mode"> & Partial<Options>): Limits => {
   const { ackWaitMs, capacity, graceMs } = { ...DEFAULTS, ...options }
   return {
     // What a fault finds under way, and what the one that took over had been given by then.
     inFlight: 2 * capacity,
     ackWaitMs,
     graceMs,
-    nodes: options.nodes,
     recoveryMs: 4_000,
     maxRssGrowthMb: 64,
     health: options.mode === "thread" ? "all" : options.mode === "inline" ? "connection" : "none"
@@ -72,7 +71,7 @@ export const soak = async (order: Order): Promise<Verdict & { readonly drainedMs
     late.push(...await settled(world, drainsWithinMs))
     const drainedMs = Math.round(performance.now() - began)
     await world.dismiss(world.worker, world.epoch, "SIGTERM")
-    const found = verdict(await world.journals(), limitsOf({ mode, nodes, ackWaitMs }))
+    const found = verdict(await world.journals(), limitsOf({ mode, ackWaitMs }))
     isClean = found.findings.length === 0 && late.length === 0
     return { ...found, findings: [...found.findings, ...late], drainedMs }
   } finally {

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import * as AckPolicy from "../../src/AckPolicy.ts"
 import * as Nats from "../../src/layers/Nats.ts"
 import * as Publisher from "../../src/Publisher.ts"
@@ -11,6 +12,7 @@ import * as Queue from "../../src/Queue.ts"
 import * as Reader from "../../src/Reader.ts"
 import * as Topic from "../../src/Topic.ts"
 import type { Source } from "../../src/Transport.ts"
+import { Transport } from "../../src/Transport.ts"
 import * as NatsServer from "../support/nats-server.ts"
 import * as Proxy from "../support/proxy.ts"
 import { ackAll, createStream, durable, message, numbered, open, publish } from "../support/transport.ts"
@@ -94,6 +96,31 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
         assert.deepStrictEqual(yield* Effect.timeout(ackAll(inlet, 1_000), "10 seconds"), range(1, 1_000))
       }).pipe(Effect.scoped, Effect.provide(Nats.layer({ servers: proxy.url })))
     }), 40_000)
+
+  it.live(
+    "a server that stands still is noticed within two and a half seconds, wherever between two pings",
+    () =>
+      Effect.gen(function*() {
+        // Right after a ping, halfway to the next one, and right before it.
+        const noticed = yield* Effect.forEach([2_050, 2_300, 2_450], (after) =>
+          Effect.gen(function*() {
+            const server = yield* NatsServer.scoped({ version })
+            return yield* Effect.gen(function*() {
+              const { status } = yield* Transport
+              yield* Effect.sleep(after)
+              yield* Effect.promise(server.freeze)
+              const before = performance.now()
+              yield* Stream.runHead(Stream.filter(status, ({ _tag }) => _tag !== "Connected"))
+              return performance.now() - before
+            }).pipe(Effect.provide(Nats.layer({ servers: server.url })))
+          }).pipe(Effect.scoped), { concurrency: "unbounded" })
+        for (const millis of noticed) {
+          assert.isAbove(millis, 1_900, "until then the server serves the pulls that it has")
+          assert.isBelow(millis, 2_750)
+        }
+      }),
+    30_000
+  )
 
   it.live.each(["blackhole", "garble"] as const)("%s: noticed, and flowing again", (fault) =>
     Effect.gen(function*() {

@@ -15,6 +15,8 @@ export interface Witness {
   readonly deleteStream: (stream: string) => Promise<void>
   readonly addStream: (stream: string, subjects: ReadonlyArray<string>) => Promise<void>
   readonly addConsumer: (stream: string, config: Record<string, unknown>) => Promise<void>
+  /** The names of the servers that lead a stream and its consumer. */
+  readonly leaders: (stream: string, consumer: string) => Promise<ReadonlyArray<string | undefined>>
   readonly publish: (subject: string, payload: string) => void
 }
 
@@ -45,6 +47,8 @@ export const witness = (url: string): Effect.Effect<Witness, never, Scope.Scope>
       addConsumer: async (stream, config) => {
         await jsm.consumers.add(stream, config)
       },
+      leaders: async (stream, consumer) =>
+        [await jsm.streams.info(stream), await info(stream, consumer)].map(({ cluster }) => cluster?.leader),
       publish: (subject, payload) => nc.publish(subject, payload)
     }
   })

@@ -117,6 +117,8 @@ class FaultyInlet implements Inlet {
 
   readonly ledger = () => this.#options.inner.ledger()
 
+  readonly unansweredMs = () => this.#options.inner.unansweredMs?.() ?? 0
+
   get settleLate(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const verdicts = [...this.#late]

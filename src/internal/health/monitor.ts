@@ -6,13 +6,14 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Problem, Reader, Report } from "../../Health.ts"
 import * as Metrics from "../../Metrics.ts"
-import type { ConnectionStatus, Flow, Inlet, Source, Transport } from "../../Transport.ts"
+import type { ConnectionStatus, Flow, Inlet, Receipt, Source, Transport } from "../../Transport.ts"
 import { Letters } from "./letters.ts"
+import { Streams, UNANSWERED_AFTER_MS } from "./streams.ts"
 import type { Vitals } from "./vitals.ts"
 
 /** Messages are there, and so long none has come: the reader is stalled. Longer than any pull waits. */
 const STALLED_AFTER_MS = 10_000
-const LOOK_MS = 500
+const LOOK_MS = 100
 /** How often the broker is asked what it still has. */
 const ASK_MS = 5_000
 const ASK_WITHIN_MS = 2_000
@@ -36,6 +37,7 @@ export class Monitor {
   readonly #now: () => number
   readonly #readers = new Set<Watched>()
   readonly #letters: Letters
+  readonly #streams: Streams
   #status: ConnectionStatus = { _tag: "Connecting", attempt: 0, reason: Option.none() }
   #since: number
 
@@ -45,13 +47,14 @@ export class Monitor {
     this.#now = now
     this.#since = now()
     this.#letters = new Letters(now)
+    this.#streams = new Streams(Option.getOrUndefined(transport.topology), now)
   }
 
   /** The same transport; whoever reads over it is watched. */
   get transport(): Transport["Service"] {
     return {
       ...this.#transport,
-      publish: this.#letters.watch(this.#transport.publish),
+      publish: this.#letters.watch((batch) => Effect.tap(this.#transport.publish(batch), this.#published)),
       open: (source, flow) =>
         Effect.gen({ self: this }, function*() {
           const watched: Watched = {
@@ -79,13 +82,22 @@ export class Monitor {
       Effect.sync(() => {
         if (status._tag !== this.#status._tag) {
           this.#since = this.#now()
+          this.#streams.connected()
         }
         this.#status = status
       }))
     const every = (millis: number, act: Effect.Effect<void>) =>
       act.pipe(Effect.andThen(Effect.sleep(millis)), Effect.forever, Effect.forkScoped)
-    const look = Effect.sync(() => this.#look())
-    return Effect.all([Effect.forkScoped(follow), every(LOOK_MS, look), every(ASK_MS, this.#ask)], { discard: true })
+    return Effect.gen({ self: this }, function*() {
+      const scope = yield* Effect.scope
+      const look = Effect.suspend(() => {
+        this.#look()
+        return Effect.forEach(this.#streamAsks, (ask) => Effect.forkIn(ask, scope), { discard: true })
+      })
+      yield* Effect.forkScoped(follow)
+      yield* every(LOOK_MS, look)
+      yield* every(ASK_MS, this.#ask)
+    })
   }
 
   report(): Report {
@@ -93,7 +105,9 @@ export class Monitor {
     const { blockedMs, isDead, lagMs } = this.#vitals
     const readers = [...this.#readers].map((reader) => describe(reader, now))
     const problems: Array<Problem> = []
-    if (this.#status._tag !== "Connected") {
+    if (this.#status._tag === "Connected") {
+      problems.push(...this.#unavailable())
+    } else {
       const detail = Option.match(this.#status.reason, { onNone: () => "", onSome: ({ problem }) => problem })
       problems.push({ _tag: this.#status._tag === "Closed" ? "Closed" : "Disconnected", detail })
     }
@@ -122,16 +136,48 @@ export class Monitor {
 
   // internals
 
+  readonly #published = (receipts: ReadonlyArray<Receipt>): Effect.Effect<void> =>
+    Effect.sync(() => {
+      let last = ""
+      for (const receipt of receipts) {
+        if (receipt._tag === "Confirmed" && receipt.stream !== last) {
+          last = receipt.stream
+          this.#streams.stored(last)
+        }
+      }
+    })
+
+  /** What nobody answers for, over a connection that stands. */
+  #unavailable(): ReadonlyArray<Problem> {
+    const consumers = [...this.#readers].flatMap(({ inlet, source }): ReadonlyArray<Problem> => {
+      const unansweredMs = inlet.unansweredMs?.() ?? 0
+      return unansweredMs < UNANSWERED_AFTER_MS
+        ? []
+        : [{ _tag: "ConsumerUnavailable", stream: source.stream, consumer: nameOf(source), unansweredMs }]
+    })
+    return [...consumers, ...this.#streams.problems]
+  }
+
   #look(): void {
     const now = this.#now()
     for (const watched of this.#readers) {
       const { delivered, held } = watched.inlet.ledger()
       const isFull = held >= watched.flow.queue.messages || watched.isOthersTurn
-      if (delivered !== watched.delivered || isFull || watched.pending === 0) {
+      const hasMoved = delivered !== watched.delivered || isFull
+      if (hasMoved) {
+        this.#streams.moved(watched.source.stream)
+      }
+      if (hasMoved || watched.pending === 0) {
         watched.delivered = delivered
         watched.movedAt = now
       }
     }
+  }
+
+  get #streamAsks(): ReadonlyArray<Effect.Effect<void>> {
+    return this.#status._tag === "Connected"
+      ? this.#streams.ask(new Set([...this.#readers].map(({ source }) => source.stream)))
+      : []
   }
 
   get #ask(): Effect.Effect<void> {
@@ -171,9 +217,11 @@ const leasesOf = ({ stream, ...source }: Source, context: Context.Context<never>
   })
 }
 
+const nameOf = (source: Source): string => source._tag === "durable" ? source.consumer : ""
+
 const describe = ({ flow, inlet, leases, movedAt, pending, source }: Watched, now: number): Reader => ({
   stream: source.stream,
-  consumer: source._tag === "durable" ? source.consumer : "",
+  consumer: nameOf(source),
   pending: pending ?? null,
   held: inlet.ledger().held,
   capacity: flow.queue.messages,

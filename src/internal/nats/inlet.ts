@@ -16,6 +16,7 @@ import { because, PermissionDenied, type Reason, type TransportError } from "../
 import type { Entry } from "../inflight.ts"
 import * as Intake from "../intake.ts"
 import type { Port } from "../port.ts"
+import { Silence } from "../silence.ts"
 import { Troubles } from "../troubles.ts"
 import type { Batch } from "../verdicts.ts"
 import * as Acks from "./acks.ts"
@@ -25,7 +26,7 @@ import * as Consumers from "./consumers.ts"
 import { line } from "./frames.ts"
 import type { Link, Raw, Subscribed } from "./link.ts"
 import type { ConsumerState } from "./mapping.ts"
-import { Pulls } from "./pulls.ts"
+import { bytesMin, Pulls, pullSubject } from "./pulls.ts"
 import * as Statuses from "./statuses.ts"
 import type { Supervisor, Tenant } from "./supervisor.ts"
 
@@ -40,8 +41,6 @@ const CHECK_MS = 500
 /** In trouble: a leader that has just been elected hears of us within this, whatever became of what was asked before. */
 const ASK_AGAIN_MS = 400
 const STOP_WITHIN_MS = 1_000
-/** What a message weighs beyond its payload and headers: subject, ack address, protocol. */
-const PULL_OVERHEAD_BYTES = 64 * 1024
 
 export const open = (
   options: Options,
@@ -67,7 +66,7 @@ export const open = (
       flow,
       port: reading,
       leaseMs: state.leaseMs,
-      pullBytesMin: Math.min(pullBytesMin(supervisor.link), state.maxPullBytes),
+      pullBytesMin: Math.min(bytesMin(supervisor.link), state.maxPullBytes),
       defer: setImmediate
     })
     reading.intake = intake
@@ -79,11 +78,6 @@ export const open = (
     )
     return intake.inlet
   })
-
-const pullSubject = (stream: string, consumer: string): string => `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`
-
-/** Enough for the largest message that the server takes. */
-const pullBytesMin = ({ maxPayload }: Link): number => maxPayload + PULL_OVERHEAD_BYTES
 
 class Reading implements Port, Tenant {
   intake!: Intake.Intake
@@ -103,6 +97,7 @@ class Reading implements Port, Tenant {
   #verifying = false
   #replacing = false
   readonly #troubles = new Troubles()
+  readonly #silence = new Silence()
   #left = false
   #renewing = false
   #generation = 0
@@ -137,6 +132,7 @@ class Reading implements Port, Tenant {
   readonly up = (link: Link): void => {
     this.#link = link
     this.#pulls.endAll()
+    this.#silence.end()
     this.#listen()
     this.#answers = link.subscribe(`${this.#options.inbox}.a.*`, (raw) => this.#confirmed(raw))
     this.intake.connected()
@@ -174,10 +170,11 @@ class Reading implements Port, Tenant {
       return
     }
     const asks = this.#troubles.isOn
-      ? { messages: 1, bytes: Math.min(bytes, pullBytesMin(this.#link)) }
+      ? { messages: 1, bytes: Math.min(bytes, bytesMin(this.#link)) }
       : { messages, bytes }
     this.intake.returned(messages - asks.messages, bytes - asks.bytes)
     const { body, id } = this.#pulls.ask(asks.messages, asks.bytes, this.#state, now)
+    this.#silence.asked(now)
     const subject = pullSubject(this.#source.stream, this.consumer)
     this.#link.write(line(subject, body, `${this.#options.inbox}.p${this.#generation}.${id}`))
     if (this.#troubles.isOn) {
@@ -193,6 +190,7 @@ class Reading implements Port, Tenant {
       return
     }
     const { termReason } = this.#options.supervisor.capabilities
+    this.#silence.asked(this.#clock.currentTimeMillisUnsafe())
     this.#link.write(Acks.lines(batch.entries, termReason, `${this.#options.inbox}.a.${batch.id}`))
   }
 
@@ -214,9 +212,14 @@ class Reading implements Port, Tenant {
     // Nothing is owed any more: silence from now on says nothing about the consumer.
     return Effect.andThen(
       Effect.timeoutOption(drained, STOP_WITHIN_MS),
-      Effect.sync(() => this.#pulls.endAll())
+      Effect.sync(() => {
+        this.#pulls.endAll()
+        this.#silence.end()
+      })
     )
   }
+
+  readonly unansweredMs = (): number => this.#silence.millis(this.#clock.currentTimeMillisUnsafe())
 
   /** Called now and then: a server that owes us something and says nothing has forgotten us. */
   check(): void {
@@ -263,6 +266,7 @@ class Reading implements Port, Tenant {
     this.#troubles.passed()
     const delivery = Acks.deliveryOf(raw, address)
     this.#pulls.served(delivery.bytes, now)
+    this.#answered(now)
     if (this.#source._tag === "ordered" && !this.#isNext(delivery)) {
       return
     }
@@ -290,6 +294,7 @@ class Reading implements Port, Tenant {
       return
     }
     if (status.code === Statuses.HEARTBEAT) {
+      this.#answered(now)
       this.#heartbeat(status)
       if (this.#troubles.passed()) {
         this.intake.pullMore()
@@ -297,6 +302,9 @@ class Reading implements Port, Tenant {
       return
     }
     const owed = this.#pulls.ended(status.id, status.owed)
+    if (status.code !== Statuses.NO_RESPONDERS) {
+      this.#answered(now)
+    }
     if (owed && (status.code === Statuses.CONFLICT || status.code === Statuses.NO_RESPONDERS)) {
       this.#trouble(now)
     }
@@ -311,11 +319,18 @@ class Reading implements Port, Tenant {
   }
 
   #confirmed(raw: Raw): void {
+    const now = this.#clock.currentTimeMillisUnsafe()
     if (Statuses.parse(raw)?.code === Statuses.NO_RESPONDERS) {
-      this.#trouble(this.#clock.currentTimeMillisUnsafe())
+      this.#trouble(now)
       return
     }
     this.intake.confirmed(Statuses.idOf(raw))
+    this.#answered(now)
+  }
+
+  /** Whoever leads has said something. */
+  #answered(now: number): void {
+    this.#silence.broken(now, this.#pulls.areOut || this.intake.holdings.verdicts.isOwed)
   }
 
   /** Pulls again at once the first time, then with growing pauses while nothing comes; asks if the consumer exists. */
@@ -329,12 +344,7 @@ class Reading implements Port, Tenant {
         replace: () => this.#replace(),
         fail: (error) => this.intake.fail(error)
       })
-      this.#run(Effect.ensuring(
-        asked,
-        Effect.sync(() => {
-          this.#verifying = false
-        })
-      ))
+      this.#run(Effect.ensuring(asked, Effect.sync(() => void (this.#verifying = false))))
     }
   }
 
@@ -374,9 +384,7 @@ class Reading implements Port, Tenant {
         })),
         // A consumer of ours that the server will not let us make stays missing.
         Effect.catch((error) => error.isRetryable ? Effect.void : Effect.sync(() => this.intake.fail(error))),
-        Effect.ensuring(Effect.sync(() => {
-          this.#replacing = false
-        }))
+        Effect.ensuring(Effect.sync(() => void (this.#replacing = false)))
       )
     )
   }

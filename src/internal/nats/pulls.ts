@@ -37,6 +37,14 @@ const EXPIRES_MARGIN_MS = 10_000
 const HEARTBEAT_MS = 1_000
 const SILENCE_MAX_MS = 2_500
 const NANOS = 1e6
+/** What a message weighs beyond its payload and headers: subject, ack address, protocol. */
+const OVERHEAD_BYTES = 64 * 1024
+
+export const pullSubject = (stream: string, consumer: string): string =>
+  `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`
+
+/** Enough for the largest message that the server takes. */
+export const bytesMin = ({ maxPayload }: { readonly maxPayload: number }): number => maxPayload + OVERHEAD_BYTES
 
 export class Pulls {
   /** In the order of asking. One that was served stays until all are, or until its time is over. */
@@ -111,6 +119,11 @@ export class Pulls {
       this.endAll()
     }
     return messages > 0
+  }
+
+  /** Whether the server owes something. */
+  get areOut(): boolean {
+    return this.#out.size > 0
   }
 
   /** Whether the server owes something and has said nothing for too long. */

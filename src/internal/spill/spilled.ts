@@ -156,6 +156,8 @@ export class Spilled implements Inlet {
     })
   }
 
+  readonly unansweredMs = (): number => this.#inner.unansweredMs?.() ?? 0
+
   readonly ledger = (): Ledger => {
     const inner = this.#inner.ledger()
     const { again, settled, stored, swallowed } = this.#counts

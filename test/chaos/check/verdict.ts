@@ -1,7 +1,7 @@
 /** The verdict on a run: a pure function over its journals. */
 import type { FaultKind } from "../kinds.ts"
 import { ackedUnprocessed } from "./acked.ts"
-import { breaksConnection, lies } from "./health.ts"
+import { lies } from "./health.ts"
 import { inventions, losses } from "./losses.ts"
 import { byKind, type Percentiles, recoveries } from "./recovery.ts"
 import { repeats } from "./repeats.ts"
@@ -15,8 +15,6 @@ export interface Limits {
   /** From the healing to the first message, at most. */
   readonly recoveryMs: number
   readonly maxRssGrowthMb: number
-  /** Of several servers, others take over: that one goes away is no loss of the connection. */
-  readonly nodes: number
   /** Whether what the program says of its health is checked, and whether it must see that its own thread is blocked. */
   readonly health: "none" | "connection" | "all"
 }
@@ -44,7 +42,7 @@ export const verdict = (journals: Journals, limits: Limits): Verdict => {
   const back = recoveries(run, limits.inFlight)
   const told = limits.health === "none"
     ? []
-    : lies(run, back, (kind) => breaksConnection(kind, limits.nodes) || (kind === "block" && limits.health === "all"))
+    : lies(run, back, limits.health === "all")
   const confirmed = [...run.messages.values()].filter((message) => message.confirmed !== undefined)
   const rssGrowthMb = growthMb(run)
   return {

@@ -14,12 +14,21 @@ import { Delivery } from "../../../src/Message.ts"
 import type { ConsumerInfo } from "../../../src/Topology.ts"
 import type { Ledger } from "../../../src/Transport.ts"
 import { Transport } from "../../../src/Transport.ts"
-import { createStream, durable, flow, numbered, publish } from "../../support/transport.ts"
+import { because, PermissionDenied, type TransportError } from "../../../src/TransportError.ts"
+import { createStream, durable, flow, message, numbered, publish } from "../../support/transport.ts"
 
 /** A reader of `C` on a broker in memory, of which the monitor sees what the test says. */
 const watched = Effect.gen(function*() {
   const inner = yield* Transport
-  const said = { info: {} as Partial<ConsumerInfo>, ledger: {} as Partial<Ledger> }
+  const said = {
+    info: {} as Partial<ConsumerInfo>,
+    ledger: {} as Partial<Ledger>,
+    unansweredMs: 0,
+    replicas: 1,
+    /** How the broker answers a question about the stream; `asked` counts them. */
+    answers: Effect.void as Effect.Effect<void, TransportError>,
+    asked: 0
+  }
   const admin = Option.getOrThrow(inner.topology)
   const clock = yield* Clock.Clock
   const vitals = new Vitals()
@@ -28,10 +37,21 @@ const watched = Effect.gen(function*() {
     open: (source, flow) =>
       Effect.map(
         inner.open(source, flow),
-        (inlet) => ({ ...inlet, ledger: () => ({ ...inlet.ledger(), ...said.ledger }) })
+        (inlet) => ({
+          ...inlet,
+          ledger: () => ({ ...inlet.ledger(), ...said.ledger }),
+          unansweredMs: () => said.unansweredMs
+        })
       ),
     topology: Option.some({
       ...admin,
+      describeStream: (name) =>
+        Effect.suspend(() => {
+          said.asked++
+          return Effect.andThen(said.answers, admin.describeStream(name))
+        }).pipe(
+          Effect.map(Option.map((info) => ({ ...info, stream: { ...info.stream, replicas: said.replicas } })))
+        ),
       describeConsumer: (stream, consumer) =>
         Effect.map(admin.describeConsumer(stream, consumer), Option.map((info) => ({ ...info, ...said.info })))
     })
@@ -90,6 +110,114 @@ describe("a reader", () => {
         assert.deepStrictEqual(monitor.report().readers.map(({ held }) => held), [2])
       }))
       assert.deepStrictEqual(monitor.report().readers, [])
+    }).pipe(Effect.provide(Memory.layer())))
+})
+
+describe("a consumer", () => {
+  it.effect("that has not answered for two seconds is unavailable", () =>
+    Effect.gen(function*() {
+      const { monitor, said } = yield* watched
+      yield* TestClock.adjust("1 second")
+      said.unansweredMs = 1_999
+      assert.deepStrictEqual(problems(monitor), [])
+      said.unansweredMs = 2_000
+      const { live, problems: [problem], ready } = monitor.report()
+      assert.deepStrictEqual(problem, {
+        _tag: "ConsumerUnavailable",
+        stream: "S",
+        consumer: "C",
+        unansweredMs: 2_000
+      })
+      assert.deepStrictEqual({ live, ready }, { live: true, ready: false })
+    }).pipe(Effect.provide(Memory.layer())))
+})
+
+describe("a stream with replicas", () => {
+  const silent = Effect.gen(function*() {
+    const { monitor, said } = yield* watched
+    said.replicas = 3
+    yield* TestClock.adjust("10 seconds")
+    assert.deepStrictEqual(problems(monitor), [], "it answers")
+    said.answers = Effect.never
+    return { monitor, said }
+  })
+
+  it.effect("that does not answer while nothing comes is unavailable within three seconds, until it does", () =>
+    Effect.gen(function*() {
+      const { monitor, said } = yield* silent
+      yield* TestClock.adjust("2700 millis")
+      assert.deepStrictEqual(problems(monitor), ["StreamUnavailable"])
+      yield* TestClock.adjust("30 seconds")
+      assert.deepStrictEqual(problems(monitor), ["StreamUnavailable"])
+      said.answers = Effect.void
+      yield* TestClock.adjust("1200 millis")
+      assert.deepStrictEqual(problems(monitor), [])
+    }).pipe(Effect.provide(Memory.layer())))
+
+  it.effect("is not asked while messages come, nor doubted while there is no room for any", () =>
+    Effect.gen(function*() {
+      const { monitor, said } = yield* silent
+      const { asked } = said
+      for (let delivered = 1; delivered <= 100; delivered++) {
+        said.ledger = { delivered }
+        yield* TestClock.adjust("300 millis")
+        assert.deepStrictEqual(problems(monitor), [])
+      }
+      assert.isAtMost(said.asked, asked + 1)
+      said.ledger = { delivered: 100, held: 100 }
+      yield* TestClock.adjust("30 seconds")
+      assert.deepStrictEqual(problems(monitor), [])
+    }).pipe(Effect.provide(Memory.layer())))
+
+  it.effect("is known to have them also where messages came from the beginning", () =>
+    Effect.gen(function*() {
+      const { monitor, said } = yield* watched
+      said.replicas = 3
+      for (let delivered = 1; delivered <= 100; delivered++) {
+        said.ledger = { delivered }
+        yield* TestClock.adjust("100 millis")
+      }
+      said.answers = Effect.never
+      yield* TestClock.adjust("2200 millis")
+      assert.deepStrictEqual(problems(monitor), ["StreamUnavailable"])
+    }).pipe(Effect.provide(Memory.layer())))
+
+  it.effect("that may not be asked is not asked again; one without replicas is, once in a minute", () =>
+    Effect.gen(function*() {
+      const { monitor, said } = yield* silent
+      said.answers = Effect.fail(because(new PermissionDenied({ action: "publish", subject: "x" })))
+      yield* TestClock.adjust("5 seconds")
+      const { asked } = said
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual([problems(monitor), said.asked], [[], asked])
+      const alone = yield* watched
+      yield* TestClock.adjust("150 seconds")
+      assert.strictEqual(alone.said.asked, 3)
+    }).pipe(Effect.provide(Memory.layer())))
+})
+
+describe("a stream that is published to", () => {
+  it.effect("is asked for when nothing was stored for a while, and told of like one that is read", () =>
+    Effect.gen(function*() {
+      const { monitor, said } = yield* watched
+      said.replicas = 3
+      yield* createStream("P", ["p"])
+      yield* monitor.transport.publish([message("p", "1")])
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(problems(monitor), [])
+      said.answers = Effect.never
+      said.ledger = { held: 100 }
+      yield* TestClock.adjust("2700 millis")
+      assert.deepInclude(monitor.report().problems[0], { _tag: "StreamUnavailable", stream: "P" })
+      yield* TestClock.adjust("5 minutes")
+      assert.deepStrictEqual(problems(monitor), ["StreamUnavailable"], "nobody can publish to it yet")
+      yield* monitor.transport.publish([message("p", "2")])
+      assert.deepStrictEqual(problems(monitor), [], "somebody can")
+      said.answers = Effect.void
+      yield* TestClock.adjust("3 minutes")
+      said.answers = Effect.never
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(problems(monitor), [], "nobody publishes any more")
     }).pipe(Effect.provide(Memory.layer())))
 })
 

@@ -109,7 +109,7 @@ const connecting: ReadonlyArray<Mutant> = [
     breaks: "the server is asked once a minute whether it is still there",
     against: "I8",
     file: "src/internal/nats/link.ts",
-    find: `const WATCH_PING_MS = 1_000`,
+    find: `const WATCH_PING_MS = 500`,
     replace: `const WATCH_PING_MS = 60_000`
   },
   {
@@ -120,6 +120,14 @@ const connecting: ReadonlyArray<Mutant> = [
     find: `      yield* SubscriptionRef.set(supervisor.status, { _tag: "Connected", server: outcome.success.server })
 `,
     replace: ``
+  },
+  {
+    name: "silent-for-ever",
+    breaks: "a consumer that was once asked counts as one that does not answer, whatever it says",
+    against: "I13",
+    file: "src/internal/silence.ts",
+    find: `0 : now - this.#since`,
+    replace: `0 : now`
   },
   {
     name: "deaf-to-answers",

@@ -1,0 +1,81 @@
+/** Three servers of which one is left: connected to it, and nobody leads what is read. Health says so, and for how long it is so. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Health from "../../src/Health.ts"
+import * as Nats from "../../src/layers/Nats.ts"
+import * as Watched from "../../src/layers/Watched.ts"
+import { Transport } from "../../src/Transport.ts"
+import { Cluster } from "../chaos/cluster.ts"
+import * as NatsServer from "../support/nats-server.ts"
+import { ackAll, createStream, durable, message, open } from "../support/transport.ts"
+import { witness } from "../support/witness.ts"
+
+const source = durable("JOBS", "D")
+
+const cluster = (version: string) =>
+  Effect.acquireRelease(
+    Effect.promise(() => Cluster.start({ nodes: 3, version })),
+    (servers) => Effect.promise(() => servers.end())
+  )
+
+/** Until it works: three servers take a while to find each other. */
+const patiently = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.eventually(Effect.tapError(effect, () => Effect.sleep(100)))
+
+const publish = (text: string) =>
+  Transport.use((transport) => transport.publish([message("jobs.a", text)])).pipe(
+    Effect.filterOrFail(([receipt]) => receipt._tag === "Confirmed", () => "not stored")
+  )
+
+const tags = Effect.flatMap(
+  Health.Health,
+  ({ report }) => Effect.map(report, ({ problems }) => problems.map(({ _tag }) => _tag).toSorted())
+)
+
+/** Waits until exactly these are the problems; how long that took, in ms. */
+const until = (wanted: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const began = performance.now()
+    let found = yield* tags
+    while (found.join() !== wanted.join() && performance.now() - began < 20_000) {
+      yield* Effect.sleep(10)
+      found = yield* tags
+    }
+    assert.deepStrictEqual(found, wanted)
+    return performance.now() - began
+  })
+
+describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
+  it.live(
+    "a reader that nobody leads is told of within three seconds, and well again when somebody does",
+    () =>
+      Effect.gen(function*() {
+        const servers = yield* cluster(version)
+        yield* Effect.gen(function*() {
+          yield* createStream("JOBS", ["jobs.>"], { replicas: 3 })
+          yield* Effect.scoped(open(source))
+        }).pipe(Effect.provide(Nats.layer({ servers: servers.urls })), patiently)
+        const eyes = yield* witness(servers.urls[0]!)
+        const leaders = yield* Effect.promise(() => eyes.leaders("JOBS", "D"))
+        const leading = leaders.map((name) => servers.nodeOf(name ?? ""))
+        // A server that leads neither: it has no part in what is not answered.
+        const left = [0, 1, 2].find((node) => !leading.includes(node))!
+        const others = [0, 1, 2].filter((node) => node !== left)
+        yield* Effect.gen(function*() {
+          const inlet = yield* open(source)
+          yield* patiently(publish("1"))
+          yield* ackAll(inlet, 1)
+          yield* Effect.sleep("3 seconds")
+          assert.deepStrictEqual(yield* tags, [], "an idle reader is well")
+          yield* Effect.promise(() => Promise.all(others.map((node) => servers.kill(node))))
+          const told = yield* until(["ConsumerUnavailable", "StreamUnavailable"])
+          assert.isBelow(told, 3_000)
+          yield* Effect.promise(() => Promise.all(others.map((node) => servers.restart(node))))
+          yield* patiently(publish("2"))
+          yield* ackAll(inlet, 1)
+          assert.isBelow(yield* until([]), 1_000)
+        }).pipe(Effect.scoped, Effect.provide(Watched.layer(Nats.layer({ servers: servers.urls[left]! }))))
+      }),
+    90_000
+  )
+})
