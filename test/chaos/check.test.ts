@@ -241,6 +241,16 @@ describe("health", () => {
     )
   })
 
+  it("is told by nobody whose only thread is blocked, until it no longer is", () => {
+    const blocked = (until: number) => (written: Written) => {
+      written["faults"]!.unshift(...fault("block", 1, 4_400, until, 9), ...fault("freeze", 2, 4_600, 9_000, 9))
+    }
+    const inline = { health: "connection" } as const
+    assert.strictEqual(judge(blocked(7_000), inline).healthLies, 0)
+    finds(blocked(5_000), /^C9: healthy 3300 ms into fault 2 \(freeze\)/, inline)
+    assert.strictEqual(judge(blocked(7_000)).healthLies, 1)
+  })
+
   it("must be told again three seconds after things move again", () => {
     finds((written) => {
       written["faults"]!.unshift(...fault("kill", 1, 2_500, 2_900, 3))

@@ -28,7 +28,7 @@ export const lies = (
     const { from, healed = Number.POSITIVE_INFINITY, kind, no } = fault
     const back = ms === undefined ? Number.POSITIVE_INFINITY : healed + ms
     if (BREAKS_LINE.has(kind) || BREAKS_SERVER.has(kind) || (tellsOfBlocks && kind === "block")) {
-      const due = from + MAY_BE_WRONG_MS
+      const due = (tellsOfBlocks ? from : looksFrom(recoveries, from)) + MAY_BE_WRONG_MS
       if (due < Math.max(back, healed) && covers(spans, true, from, due)) {
         findings.push(`C9: healthy ${MAY_BE_WRONG_MS} ms into fault ${no} (${kind}), which nothing came through`)
       }
@@ -36,6 +36,15 @@ export const lies = (
   }
   return [...findings, ...alarms(run, spans, recoveries)]
 }
+
+/** Who is blocked at this time and looks from the blocked thread begins to look when that is over. */
+const looksFrom = (recoveries: ReadonlyArray<Recovery>, from: number): number =>
+  Math.max(
+    from,
+    ...recoveries.map(({ fault }) => fault)
+      .filter((fault) => fault.kind === "block" && fault.from < from + MAY_BE_WRONG_MS)
+      .map(({ healed = from }) => healed)
+  )
 
 /** The other way round: all that was broken is mended and has been survived, and it says that it is not well. */
 const alarms = (run: Run, spans: ReadonlyArray<Span>, recoveries: ReadonlyArray<Recovery>): ReadonlyArray<string> => {
