@@ -7,7 +7,9 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { readFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
+import * as Health from "../../src/Health.ts"
 import * as Nats from "../../src/layers/Nats.ts"
+import * as Watched from "../../src/layers/Watched.ts"
 import { Transport } from "../../src/Transport.ts"
 import * as NatsServer from "../support/nats-server.ts"
 import { ackAll, bound, createStream, durable, message, numbered, open, publish } from "../support/transport.ts"
@@ -165,8 +167,11 @@ describe.each(NatsServer.wantedVersions())("least privilege, nats-server %s", (v
       const read = Effect.scoped(Effect.gen(function*() {
         const inlet = yield* open(bound("S", "D"))
         assert.strictEqual((yield* ackAll(inlet, 20)).length, 20)
+        // It may not ask who leads the stream, and is none the worse for it.
+        yield* Effect.sleep("3 seconds")
+        assert.deepStrictEqual((yield* (yield* Health.Health).report).problems, [])
       }))
-      yield* Effect.provide(Effect.timeout(read, "5 seconds"), as("reader", "r", "_INBOX_C"))
+      yield* Effect.provide(Effect.timeout(read, "8 seconds"), Watched.layer(as("reader", "r", "_INBOX_C")))
       // With the default prefix the same user may not hear answers, and learns why.
       const deaf = Effect.scoped(Effect.flatMap(open(bound("S", "D")), (inlet) => inlet.take(1)))
       const error = yield* Effect.provide(Effect.flip(Effect.timeout(deaf, "2 seconds")), as("reader", "r"))
