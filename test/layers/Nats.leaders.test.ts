@@ -4,13 +4,16 @@ import * as Effect from "effect/Effect"
 import * as Health from "../../src/Health.ts"
 import * as Nats from "../../src/layers/Nats.ts"
 import * as Watched from "../../src/layers/Watched.ts"
+import * as Queue from "../../src/Queue.ts"
+import * as Settlement from "../../src/Settlement.ts"
 import { Transport } from "../../src/Transport.ts"
 import { Cluster } from "../chaos/cluster.ts"
 import * as NatsServer from "../support/nats-server.ts"
 import { ackAll, createStream, durable, message, open } from "../support/transport.ts"
 import { witness } from "../support/witness.ts"
 
-const source = durable("JOBS", "D")
+/** One of them is led by a server that goes. */
+const FULL = Array.from({ length: 6 }, (_, index) => `FULL-${index}`)
 
 const cluster = (version: string) =>
   Effect.acquireRelease(
@@ -53,7 +56,7 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
         const servers = yield* cluster(version)
         yield* Effect.gen(function*() {
           yield* createStream("JOBS", ["jobs.>"], { replicas: 3 })
-          yield* Effect.scoped(open(source))
+          yield* Effect.scoped(Effect.forEach(["D", ...FULL], (name) => open(durable("JOBS", name))))
         }).pipe(Effect.provide(Nats.layer({ servers: servers.urls })), patiently)
         const eyes = yield* witness(servers.urls[0]!)
         const leaders = yield* Effect.promise(() => eyes.leaders("JOBS", "D"))
@@ -61,18 +64,25 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
         // A server that leads neither: it has no part in what is not answered.
         const left = [0, 1, 2].find((node) => !leading.includes(node))!
         const others = [0, 1, 2].filter((node) => node !== left)
+        const led = yield* Effect.promise(() => Promise.all(FULL.map((name) => eyes.leaders("JOBS", name))))
+        const other = FULL.find((_, index) => servers.nodeOf(led[index]![1] ?? "") !== left)!
         yield* Effect.gen(function*() {
-          const inlet = yield* open(source)
+          const inlet = yield* open(durable("JOBS", "D"))
+          // One that is full asks for nothing; it waits for the word on its acks.
+          const full = yield* open(durable("JOBS", other), { queue: Queue.suspend({ messages: 1 }) })
           yield* patiently(publish("1"))
           yield* ackAll(inlet, 1)
+          const [held] = yield* full.take(1)
           yield* Effect.sleep("3 seconds")
-          assert.deepStrictEqual(yield* tags, [], "an idle reader is well")
+          assert.deepStrictEqual(yield* tags, [], "an idle reader is well, and so is one that works")
           yield* Effect.promise(() => Promise.all(others.map((node) => servers.kill(node))))
-          const told = yield* until(["ConsumerUnavailable", "StreamUnavailable"])
-          assert.isBelow(told, 3_000)
+          assert.isBelow(yield* until(["ConsumerUnavailable", "StreamUnavailable"]), 3_000)
+          yield* full.settle([{ delivery: held, settlement: Settlement.ack }])
+          assert.isBelow(yield* until(["ConsumerUnavailable", "ConsumerUnavailable", "StreamUnavailable"]), 3_000)
           yield* Effect.promise(() => Promise.all(others.map((node) => servers.restart(node))))
           yield* patiently(publish("2"))
           yield* ackAll(inlet, 1)
+          yield* ackAll(full, 1)
           assert.isBelow(yield* until([]), 1_000)
         }).pipe(Effect.scoped, Effect.provide(Watched.layer(Nats.layer({ servers: servers.urls[left]! }))))
       }),

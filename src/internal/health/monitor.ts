@@ -160,16 +160,25 @@ export class Monitor {
 
   #look(): void {
     const now = this.#now()
+    const waitedFor = new Set<string>()
     for (const watched of this.#readers) {
       const { delivered, held } = watched.inlet.ledger()
       const isFull = held >= watched.flow.queue.messages || watched.isOthersTurn
-      const hasMoved = delivered !== watched.delivered || isFull
+      const hasMoved = delivered !== watched.delivered
       if (hasMoved) {
         this.#streams.moved(watched.source.stream)
       }
-      if (hasMoved || watched.pending === 0) {
+      if (!isFull) {
+        waitedFor.add(watched.source.stream)
+      }
+      if (hasMoved || isFull || watched.pending === 0) {
         watched.delivered = delivered
         watched.movedAt = now
+      }
+    }
+    for (const { source: { stream } } of this.#readers) {
+      if (!waitedFor.has(stream)) {
+        this.#streams.moved(stream)
       }
     }
   }

@@ -45,7 +45,7 @@ export class Streams {
     this.#now = now
   }
 
-  /** Something came from it, or there was no room for it. */
+  /** Something came from it, or nobody has room for it. */
   moved(name: string): void {
     this.#of(name).movedAt = this.#now()
   }

@@ -23,6 +23,8 @@ const watched = Effect.gen(function*() {
   const said = {
     info: {} as Partial<ConsumerInfo>,
     ledger: {} as Partial<Ledger>,
+    /** Of one consumer alone. */
+    ledgers: {} as Record<string, Partial<Ledger>>,
     unansweredMs: 0,
     replicas: 1,
     /** How the broker answers a question about the stream; `asked` counts them. */
@@ -39,7 +41,11 @@ const watched = Effect.gen(function*() {
         inner.open(source, flow),
         (inlet) => ({
           ...inlet,
-          ledger: () => ({ ...inlet.ledger(), ...said.ledger }),
+          ledger: () => ({
+            ...inlet.ledger(),
+            ...said.ledger,
+            ...(source._tag === "durable" ? said.ledgers[source.consumer] : {})
+          }),
           unansweredMs: () => said.unansweredMs
         })
       ),
@@ -164,9 +170,13 @@ describe("a stream with replicas", () => {
         assert.deepStrictEqual(problems(monitor), [])
       }
       assert.isAtMost(said.asked, asked + 1)
+      yield* monitor.transport.open(durable("S", "OTHER"), flow())
       said.ledger = { delivered: 100, held: 100 }
       yield* TestClock.adjust("30 seconds")
       assert.deepStrictEqual(problems(monitor), [])
+      said.ledgers = { OTHER: { held: 99 } }
+      yield* TestClock.adjust("2200 millis")
+      assert.deepStrictEqual(problems(monitor), ["StreamUnavailable"], "one of two has room")
     }).pipe(Effect.provide(Memory.layer())))
 
   it.effect("is known to have them also where messages came from the beginning", () =>
