@@ -5,6 +5,7 @@
 import { appendFileSync } from "node:fs"
 import { join } from "node:path"
 import { mutants } from "./catalogue.ts"
+import { costs } from "./catalogue/costs.ts"
 import { live } from "./catalogue/live.ts"
 import { type Mutant, mutate, root } from "./Mutant.ts"
 
@@ -24,7 +25,7 @@ export const active = (): Active | undefined => {
   if (name === undefined) {
     return undefined
   }
-  const mutant: Mutant | undefined = [...mutants, ...live].find((one) => one.name === name)
+  const mutant: Mutant | undefined = [...mutants, ...live, ...costs].find((one) => one.name === name)
   const hits = process.env[HITS]
   if (mutant === undefined || hits === undefined) {
     throw new Error(`${NAME} is ${name}: there is no such mutant, or ${HITS} is missing`)

@@ -1,0 +1,9 @@
+/** `node side.ts memory`, `node side.ts wire <url>`: one measurement, in a process of its own; prints it as JSON. */
+import { writeSync } from "node:fs"
+
+const [what, url] = process.argv.slice(2)
+const found = what === "memory"
+  ? await (await import("./inMemory.ts")).inMemory()
+  : await (await import("./onWire.ts")).onWire(url!)
+writeSync(1, `${JSON.stringify(found)}\n`)
+process.exit(0)
