@@ -35,15 +35,9 @@ export const inMemory = (): Promise<Readonly<Record<string, number>>> => {
     const transport = yield* behindPort(yield* Transport, counting.crossed)
     return yield* Effect.provide(all(counting), Layer.merge(Layer.succeed(Transport, transport), AckPolicy.onProcess))
   })
-  return Effect.runPromise(
-    counting.counted(program).pipe(
-      Effect.scoped,
-      Effect.provide(Memory.layer()),
-      // Nobody moves the time: that is meant.
-      Effect.provide(TestClock.layer({ warningDelay: "1 day" })),
-      Effect.orDie
-    )
-  )
+  // Nobody moves the time: that is meant.
+  const layer = Layer.provideMerge(Memory.layer(), TestClock.layer({ warningDelay: "1 day" }))
+  return Effect.runPromise(counting.counted(program).pipe(Effect.scoped, Effect.provide(layer), Effect.orDie))
 }
 
 // internals
