@@ -11,14 +11,17 @@ import * as Topic from "../../src/Topic.ts"
 import { Transport } from "../../src/Transport.ts"
 import type { Figures, Order } from "../order.ts"
 import { Stopwatch } from "../stopwatch.ts"
+import { kindOf } from "../workloads.ts"
 
 /** As many batches are under way at once. */
 const BATCHES = 4
 
 export const run = (order: Order): Promise<Figures> => {
   const layer = order.side === "thread" ? NatsThread.layer : Nats.layer
-  const publishing = order.workload === "publish" ? Effect.orDie(batches(order)) : Effect.orDie(values(order))
-  return Effect.runPromise(Effect.provide(publishing, layer({ servers: order.url })))
+  const publishing = kindOf(order.workload).act === "publish"
+    ? Effect.orDie(batches(order))
+    : Effect.orDie(values(order))
+  return Effect.runPromise(Effect.provide(publishing, layer({ servers: order.url, publishMessages: order.inFlight })))
 }
 
 // internals
@@ -67,6 +70,6 @@ const values = (order: Order) => {
   }
   return measured(
     order,
-    Publisher.publishAll(topic, items(), { chunk: order.workload === "single" ? 1 : order.inFlight })
+    Publisher.publishAll(topic, items(), { chunk: kindOf(order.workload).act === "single" ? 1 : order.inFlight })
   )
 }

@@ -3,6 +3,7 @@ import { jetstream } from "@nats-io/jetstream"
 import { connect } from "@nats-io/transport-node"
 import type { Figures, Order } from "../order.ts"
 import { Stopwatch } from "../stopwatch.ts"
+import { kindOf } from "../workloads.ts"
 
 export const run = async ({ inFlight, messages, size, subject, url, workload }: Order): Promise<Figures> => {
   const connection = await connect({ servers: url })
@@ -17,7 +18,7 @@ export const run = async ({ inFlight, messages, size, subject, url, workload }: 
   }
   const watch = new Stopwatch()
   watch.start()
-  await Promise.all(Array.from({ length: workload === "single" ? 1 : inFlight }, publisher))
+  await Promise.all(Array.from({ length: kindOf(workload).act === "single" ? 1 : inFlight }, publisher))
   const figures = watch.figures(messages)
   await connection.close()
   return figures

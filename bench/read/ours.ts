@@ -13,8 +13,10 @@ import * as Reader from "../../src/Reader.ts"
 import * as Topic from "../../src/Topic.ts"
 import * as Topology from "../../src/Topology.ts"
 import { Transport } from "../../src/Transport.ts"
-import { type Figures, type Order, WORK } from "../order.ts"
+import type { Figures, Order } from "../order.ts"
 import { Stopwatch } from "../stopwatch.ts"
+import { kindOf, WORK } from "../workloads.ts"
+import { many } from "./many.ts"
 import { spill } from "./spill.ts"
 import { takeAll } from "./taking.ts"
 
@@ -32,13 +34,15 @@ type Services = Transport | Layer.Success<typeof AckPolicy.onProcess>
 
 const reading = (order: Order, watch: Stopwatch): Effect.Effect<Figures, never, Services> => {
   const bytes = Topic.make(order.subject, { schema: Schema.Uint8Array, codec: Topic.bytes })
-  switch (order.workload) {
-    case "read":
+  switch (kindOf(order.workload).act) {
+    case "chunks":
       return chunks(order, watch, "explicit")
     case "upTo":
       return chunks(order, watch, "all")
     case "spill":
       return spill(order, watch)
+    case "readers":
+      return many(order, watch)
     case "orders":
       return handle(order, watch, orders(order.subject), 64, () => Effect.void)
     case "work":

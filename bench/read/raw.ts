@@ -2,11 +2,17 @@
 import { AckPolicy, jetstream, jetstreamManager, type JsMsg } from "@nats-io/jetstream"
 import { connect } from "@nats-io/transport-node"
 import { setTimeout } from "node:timers/promises"
-import { type Figures, type Order, WORK } from "../order.ts"
+import type { Figures, Order } from "../order.ts"
 import { Stopwatch } from "../stopwatch.ts"
+import { kindOf, WORK } from "../workloads.ts"
+import { many } from "./rawMany.ts"
 
 export const run = async (order: Order): Promise<Figures> => {
-  const { inFlight, messages, stream, url } = order
+  const { inFlight, messages, stream, url, workload } = order
+  const { readers } = kindOf(workload)
+  if (readers !== undefined) {
+    return many(order, readers)
+  }
   const connection = await connect({ servers: url })
   const manager = await jetstreamManager(connection)
   await manager.consumers.add(stream, {
@@ -46,7 +52,7 @@ interface Handling {
 }
 
 const handling = ({ workload }: Order, watch: Stopwatch): Handling => {
-  switch (workload) {
+  switch (kindOf(workload).act) {
     case "orders":
       return orders()
     case "work":
