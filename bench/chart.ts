@@ -33,7 +33,9 @@ const BETWEEN = 16
 const BOTTOM = 30
 
 export const chart = (measured: ReadonlyArray<Measured>): string => {
-  const shown = measured.filter(({ workload }) => SHOWN[workload] !== undefined)
+  const order = Object.keys(SHOWN)
+  const shown = measured.filter(({ workload }) => order.includes(workload))
+    .toSorted((a, b) => order.indexOf(a.workload) - order.indexOf(b.workload))
   const most = Math.max(1, ...shown.flatMap(({ rows }) => rows.map(({ ratio }) => ratio)))
   const x = (ratio: number) => LEFT + (WIDTH - LEFT - RIGHT) * ratio / most
   let y = TOP
@@ -69,11 +71,12 @@ ${groups.join("\n")}
 const group = (name: string, rows: ReadonlyArray<Row>, top: number, x: (ratio: number) => number): string => {
   const middle = top + rows.length * (BAR + GAP) / 2
   const bars = rows.map(({ msgs, ratio, side }, i) => {
+    // What is said of a bar stands behind the raw client's line, not across it.
     const y = top + i * (BAR + GAP)
     const width = (x(ratio) - LEFT).toFixed(1)
     const label = side === "raw" ? `${thousands(msgs)}/s` : `${ratio.toFixed(2)}×, ${thousands(msgs)}/s`
     return `<rect class="${side}" x="${LEFT}" y="${y}" width="${width}" height="${BAR}" rx="2"/>
-<text class="faint" x="${(x(ratio) + 6).toFixed(1)}" y="${y + BAR - 2.5}">${label}</text>`
+<text class="faint" x="${(x(Math.max(1, ratio)) + 6).toFixed(1)}" y="${y + BAR - 2.5}">${label}</text>`
   })
   return `<text x="${LEFT - 12}" y="${middle + 3}" text-anchor="end">${name}</text>
 ${bars.join("\n")}`
