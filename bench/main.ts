@@ -98,6 +98,13 @@ const record = (found: ReadonlyMap<Workload, ReadonlyArray<Report.Row>>, serverV
   Page.write(Record.load()!)
 }
 
+/** The others are measured all the same: what took minutes is not thrown away. */
+const failed = (error: unknown): ReadonlyMap<Workload, ReadonlyArray<Report.Row>> => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+  return new Map()
+}
+
 const stage = await open(values.server)
 try {
   const found = new Map<Workload, ReadonlyArray<Report.Row>>()
@@ -106,7 +113,8 @@ try {
     if (found.has(workload) || (chosen.some((other) => kindOf(other).against === workload))) {
       continue
     }
-    for (const [name, rows] of await compare(workload, { stage, rounds, sides: sidesOf(sides), wanted, progress })) {
+    const measured = await compare(workload, { stage, rounds, sides: sidesOf(sides), wanted, progress }).catch(failed)
+    for (const [name, rows] of measured) {
       found.set(name, rows)
       const headline = Report.headline(name, rows)
       if (!values.json && !values.chart && headline !== undefined) {

@@ -10,6 +10,8 @@ import { KEYS, kindOf, PER_SECOND, type Workload } from "./workloads.ts"
 /** A stream drops what it is sent faster than it can store it, unless somebody waits for its word. */
 const CONFIRM_EVERY = 500
 const TURN_MS = 5
+/** One measurement takes some seconds. */
+const WITHIN_MS = 120_000
 /** Longer than it takes until everybody waits. */
 const PAUSE_MS = 600_000
 
@@ -103,8 +105,12 @@ export const open = async (version: string | undefined): Promise<Stage> => {
     const order: Order = { ...wanted, side, url: server.url, stream, subject }
     const found = new Promise<Figures>((resolve, reject) => {
       child.once("message", (figures) => resolve(figures as Figures))
-      child.once("exit", (code) => reject(new Error(`${wanted.workload}, ${side}: ended with ${code}`)))
+      child.once(
+        "exit",
+        (code, signal) => reject(new Error(`${wanted.workload}, ${side}: ended with ${code ?? signal}`))
+      )
     })
+    const late = globalThis.setTimeout(() => child.kill("SIGKILL"), WITHIN_MS)
     child.send(order)
     const others = content === "time"
       ? send(wanted, side)
@@ -112,7 +118,10 @@ export const open = async (version: string | undefined): Promise<Stage> => {
       ? undefined
       : release(wanted, side, readers)
     // Whoever ends without a word is not waited for by the others.
-    const [figures] = await Promise.all([found, others])
+    const [figures] = await Promise.all([found, others]).catch((error: unknown) => {
+      child.kill("SIGKILL")
+      throw error
+    }).finally(() => clearTimeout(late))
     await Promise.all((await consumersOf(stream)).map((name) => manager.consumers.delete(stream, name)))
     await manager.streams.purge(stream, { keep: waitingOf(wanted.workload, wanted.messages) })
     return figures
