@@ -99,8 +99,8 @@ const record = (found: ReadonlyMap<Workload, ReadonlyArray<Report.Row>>, serverV
 }
 
 /** The others are measured all the same: what took minutes is not thrown away. */
-const failed = (error: unknown): ReadonlyMap<Workload, ReadonlyArray<Report.Row>> => {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+const failed = (workload: Workload, error: unknown): ReadonlyMap<Workload, ReadonlyArray<Report.Row>> => {
+  process.stderr.write(`${workload} failed: ${error instanceof Error ? error.message : String(error)}\n`)
   process.exitCode = 1
   return new Map()
 }
@@ -113,7 +113,9 @@ try {
     if (found.has(workload) || (chosen.some((other) => kindOf(other).against === workload))) {
       continue
     }
-    const measured = await compare(workload, { stage, rounds, sides: sidesOf(sides), wanted, progress }).catch(failed)
+    const measured = await compare(workload, { stage, rounds, sides: sidesOf(sides), wanted, progress }).catch(
+      (error: unknown) => failed(workload, error)
+    )
     for (const [name, rows] of measured) {
       found.set(name, rows)
       const headline = Report.headline(name, rows)

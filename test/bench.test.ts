@@ -96,6 +96,18 @@ describe("npm run bench", () => {
     assert.match(stdout, /Not comparable: anything between two machines/)
   }, 240_000)
 
+  it("measures the others where one fails, and does not end well", async () => {
+    // More than a server takes, which only shows where a stream is filled.
+    const args = ["bench/main.ts", "read", "latency-inline", ...SMALL, "--size", "2000000", "--json"]
+    const failed = await run(process.execPath, args).then(
+      () => undefined,
+      (error: unknown) => error as { readonly code: number; readonly stderr: string; readonly stdout: string }
+    )
+    assert.strictEqual(failed?.code, 1)
+    assert.match(failed!.stderr, /^read failed: /m)
+    assert.sameMembers(Object.keys(JSON.parse(failed!.stdout) as object), ["latency"])
+  }, 120_000)
+
   it("says which workloads there are, where it is asked for another", async () => {
     const failed = await run(process.execPath, ["bench/main.ts", "reed"]).then(
       () => undefined,
