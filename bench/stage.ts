@@ -2,6 +2,9 @@
 import { AckPolicy, jetstreamManager, StorageType } from "@nats-io/jetstream"
 import { connect } from "@nats-io/transport-node"
 import { fork } from "node:child_process"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { setTimeout } from "node:timers/promises"
 import { start } from "../test/support/nats-server.ts"
 import { consumerOf, type Figures, type Order, type Side } from "./order.ts"
@@ -30,6 +33,9 @@ export const open = async (version: string | undefined): Promise<Stage> => {
   const server = await start({ version })
   const connection = await connect({ servers: server.url })
   const manager = await jetstreamManager(connection)
+  // Half of the time that a short measurement takes would go into translating the same sources again.
+  const compiled = await mkdtemp(join(tmpdir(), "sluice-bench-"))
+  const env = { ...process.env, NODE_COMPILE_CACHE: compiled }
 
   const prepare = async ({ messages, size, workload }: Wanted): Promise<void> => {
     const [stream, subject] = [streamOf(workload), subjectOf(workload)]
@@ -101,7 +107,7 @@ export const open = async (version: string | undefined): Promise<Stage> => {
     const { content, readers } = kindOf(wanted.workload)
     const [stream, subject] = [streamOf(wanted.workload), subjectOf(wanted.workload)]
     await (readers === undefined ? undefined : hold(wanted, side, readers))
-    const child = fork(new URL("./side.ts", import.meta.url), { execArgv: process.execArgv })
+    const child = fork(new URL("./side.ts", import.meta.url), { execArgv: process.execArgv, env })
     const order: Order = { ...wanted, side, url: server.url, stream, subject }
     const found = new Promise<Figures>((resolve, reject) => {
       child.once("message", (figures) => resolve(figures as Figures))
@@ -134,6 +140,7 @@ export const open = async (version: string | undefined): Promise<Stage> => {
   const close = async (): Promise<void> => {
     await connection.close()
     await server.stop()
+    await rm(compiled, { recursive: true, force: true })
   }
   return { serverVersion: server.version, prepare, measure, clear, close }
 }
