@@ -3,41 +3,57 @@ import type { Figures } from "./order.ts"
 const MEGABYTE = 1_048_576
 const LOOK_MS = 100
 
-/** Measures from the first message to the moment when the last one is answered. */
+/**
+ * The part of all messages that warms up. A process compiles what runs often while it runs, and longer for what is more code:
+ * that is over within a second, and nobody runs a worker for a second.
+ */
+const WARMS_UP = 0.5
+
+/** Measures from the moment when all is warm to the one when the last message is answered. */
 export class Stopwatch {
+  readonly #messages: number
+  #from = 0
   #at = 0
   #cpu = process.cpuUsage()
   #loop = performance.eventLoopUtilization()
-  #memory = process.memoryUsage.rss()
+  #memory = 0
   #most = 0
   #looking: NodeJS.Timeout | undefined
   readonly #latencies: Array<number> = []
 
-  get isRunning(): boolean {
-    return this.#at > 0
+  constructor(messages: number) {
+    this.#messages = messages
   }
 
-  start(): void {
-    this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
-    this.#memory = process.memoryUsage.rss()
-    this.#cpu = process.cpuUsage()
-    this.#loop = performance.eventLoopUtilization()
-    this.#at = performance.now()
+  /** So many have come, or are sent. Memory is looked at from the first on. */
+  seen(count: number): void {
+    if (this.#looking === undefined) {
+      this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
+      this.#memory = process.memoryUsage.rss()
+    }
+    if (this.#at === 0 && count >= this.#messages * WARMS_UP) {
+      this.#from = count
+      this.#cpu = process.cpuUsage()
+      this.#loop = performance.eventLoopUtilization()
+      this.#at = performance.now()
+    }
   }
 
   /** A message has come that was sent at this time. */
   came(sentAt: bigint): void {
-    this.#latencies.push(Number(process.hrtime.bigint() - sentAt) / 1_000)
+    if (this.#at > 0) {
+      this.#latencies.push(Number(process.hrtime.bigint() - sentAt) / 1_000)
+    }
   }
 
-  figures(messages: number): Figures {
+  figures(): Figures {
+    const messages = this.#messages - this.#from
     const seconds = (performance.now() - this.#at) / 1_000
     const { system, user } = process.cpuUsage(this.#cpu)
     const mainBusy = performance.eventLoopUtilization(this.#loop).utilization
     clearInterval(this.#looking)
     this.#look()
-    // The first tenth warms up.
-    const latencies = this.#latencies.slice(this.#latencies.length / 10).toSorted((a, b) => a - b)
+    const latencies = this.#latencies.toSorted((a, b) => a - b)
     const percentile = (share: number) => latencies[Math.floor(latencies.length * share)] ?? 0
     return {
       messagesPerSecond: messages / seconds,

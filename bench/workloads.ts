@@ -55,7 +55,7 @@ const read = {
   room: "read",
   what: "chunks as they come, one ack for each message, nobody works on them",
   unlike: READ_UNLIKE,
-  messages: 100_000,
+  messages: 200_000,
   inFlight: 500
 } as const
 const publish = {
@@ -63,7 +63,7 @@ const publish = {
   room: "publish",
   what: "batches at the seam, each message confirmed",
   unlike: PUBLISH_UNLIKE,
-  messages: 50_000,
+  messages: 80_000,
   inFlight: 256
 } as const
 const orders = {
@@ -71,7 +71,7 @@ const orders = {
   room: "read",
   what: `JSON by a schema, 64 lanes, ${KEYS} keys in order; raw: JSON.parse and a map of promises`,
   unlike: ORDERS_UNLIKE,
-  messages: 50_000,
+  messages: 80_000,
   inFlight: 500,
   content: "orders",
   keys: KEYS
@@ -109,12 +109,12 @@ export const WORKLOADS = {
     content: "time"
   },
   "read-5000": { ...read, what: "the same with 5,000 in flight", inFlight: 5_000, isLong: true },
-  "read-4k": { ...read, what: "the same with 4 KB each", size: 4_096, messages: 40_000, isLong: true },
+  "read-4k": { ...read, what: "the same with 4 KB each", size: 4_096, messages: 60_000, isLong: true },
   "read-4k-5000": {
     ...read,
     what: "the same with 4 KB each, and 5,000 in flight",
     size: 4_096,
-    messages: 40_000,
+    messages: 60_000,
     inFlight: 5_000,
     isLong: true
   },
@@ -123,7 +123,7 @@ export const WORKLOADS = {
     room: "read",
     what: "an empty handler for each message, 64 lanes",
     unlike: "raw: the loop itself is the handler, one at a time",
-    messages: 100_000,
+    messages: 200_000,
     inFlight: 500,
     isLong: true
   },
@@ -132,7 +132,7 @@ export const WORKLOADS = {
     room: "read",
     what: "one ack for a whole prefix; raw: one for each message",
     unlike: "the raw client can do so by hand, with an ack policy that no two readers can share; here it is a policy",
-    messages: 100_000,
+    messages: 200_000,
     inFlight: 500,
     isLong: true
   },
@@ -151,7 +151,7 @@ export const WORKLOADS = {
     room: "publish",
     what: "values through a topic, each confirmed",
     unlike: "ours encodes values of a topic, repeats what fails, and keeps their order; raw does neither",
-    messages: 50_000,
+    messages: 80_000,
     inFlight: 256,
     isLong: true
   },

@@ -18,31 +18,26 @@ const BATCHES = 4
 
 export const run = (order: Order): Promise<Figures> => {
   const layer = order.side === "thread" ? NatsThread.layer : Nats.layer
-  const publishing = kindOf(order.workload).act === "publish"
-    ? Effect.orDie(batches(order))
-    : Effect.orDie(values(order))
-  return Effect.runPromise(Effect.provide(publishing, layer({ servers: order.url, publishMessages: order.inFlight })))
+  const watch = new Stopwatch(order.messages)
+  const publishing: Effect.Effect<unknown, never, Transport> = kindOf(order.workload).act === "publish"
+    ? Effect.orDie(batches(order, watch))
+    : Effect.orDie(values(order, watch))
+  return Effect.runPromise(Effect.provide(
+    Effect.map(publishing, () => watch.figures()),
+    layer({ servers: order.url, publishMessages: order.inFlight })
+  ))
 }
 
 // internals
 
-const measured = <E, R>({ messages }: Order, publishing: Effect.Effect<unknown, E, R>) =>
-  Effect.suspend(() => {
-    const watch = new Stopwatch()
-    watch.start()
-    return Effect.map(publishing, () => watch.figures(messages))
-  })
-
-const batches = (order: Order) => {
+const batches = (order: Order, watch: Stopwatch) => {
   const size = Math.max(1, Math.floor(order.inFlight / BATCHES))
   const payload = new Uint8Array(order.size)
   let next = 0
-  const one = (): Outgoing => ({
-    subject: order.subject,
-    payload,
-    headers: Headers.empty,
-    id: `ours-${process.pid}-${++next}`
-  })
+  const one = (): Outgoing => {
+    watch.seen(next++)
+    return { subject: order.subject, payload, headers: Headers.empty, id: `ours-${process.pid}-${next}` }
+  }
   const publisher = (transport: Transport["Service"]) =>
     Effect.gen(function*() {
       while (next < order.messages) {
@@ -53,23 +48,22 @@ const batches = (order: Order) => {
         }
       }
     })
-  return Effect.flatMap(Transport, (transport) =>
-    measured(
-      order,
-      Effect.all(Array.from({ length: BATCHES }, () => publisher(transport)), { concurrency: "unbounded" })
-    ))
+  return Effect.flatMap(
+    Transport,
+    (transport) => Effect.all(Array.from({ length: BATCHES }, () => publisher(transport)), { concurrency: "unbounded" })
+  )
 }
 
-const values = (order: Order) => {
+const values = (order: Order, watch: Stopwatch) => {
   const topic = Topic.make(order.subject, { schema: Schema.Uint8Array, codec: Topic.bytes })
   const value = new Uint8Array(order.size)
   const items = function*() {
     for (let i = 0; i < order.messages; i++) {
+      watch.seen(i)
       yield { value }
     }
   }
-  return measured(
-    order,
-    Publisher.publishAll(topic, items(), { chunk: kindOf(order.workload).act === "single" ? 1 : order.inFlight })
-  )
+  return Publisher.publishAll(topic, items(), {
+    chunk: kindOf(order.workload).act === "single" ? 1 : order.inFlight
+  })
 }

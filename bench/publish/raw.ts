@@ -9,17 +9,16 @@ export const run = async ({ inFlight, messages, size, subject, url, workload }: 
   const connection = await connect({ servers: url })
   const client = jetstream(connection)
   const payload = new Uint8Array(size)
+  const watch = new Stopwatch(messages)
   let next = 0
   const publisher = async (): Promise<void> => {
     while (next < messages) {
-      next++
+      watch.seen(next++)
       await client.publish(subject, payload, { msgID: `raw-${process.pid}-${next}` })
     }
   }
-  const watch = new Stopwatch()
-  watch.start()
   await Promise.all(Array.from({ length: kindOf(workload).act === "single" ? 1 : inFlight }, publisher))
-  const figures = watch.figures(messages)
+  const figures = watch.figures()
   await connection.close()
   return figures
 }

@@ -23,10 +23,8 @@ export const many = (
       Topic.make(subject, { schema: Schema.Uint8Array, codec: Topic.bytes }),
       { stream, consumer: `${consumerOf(side)}-${i}`, bind: true, queue: Queue.suspend({ messages: inFlight }) },
       () => {
-        if (!watch.isRunning) {
-          watch.start()
-        }
-        if (++read === messages) {
+        watch.seen(++read)
+        if (read === messages) {
           done.openUnsafe()
         }
         return Effect.void
@@ -34,5 +32,5 @@ export const many = (
     )
   const readers = Array.from({ length: kindOf(workload).readers ?? 1 }, reader)
   const reading = Effect.all(readers, { concurrency: "unbounded", discard: true })
-  return Effect.raceFirst(reading, done.await).pipe(Effect.map(() => watch.figures(messages)), Effect.orDie)
+  return Effect.raceFirst(reading, done.await).pipe(Effect.map(() => watch.figures()), Effect.orDie)
 }

@@ -22,7 +22,7 @@ import { takeAll } from "./taking.ts"
 
 export const run = (order: Order): Promise<Figures> => {
   const layer = order.side === "thread" ? NatsThread.layer : Nats.layer
-  const watch = new Stopwatch()
+  const watch = new Stopwatch(order.messages)
   return Effect.runPromise(
     Effect.provide(reading(order, watch), Layer.merge(layer({ servers: order.url }), AckPolicy.onProcess))
   )
@@ -78,7 +78,7 @@ const chunks = ({ inFlight, messages, stream, subject }: Order, watch: Stopwatch
     )
     yield* takeAll(inlet, messages, inFlight, watch)
   })
-  return reading.pipe(Effect.scoped, Effect.map(() => watch.figures(messages)), Effect.orDie)
+  return reading.pipe(Effect.scoped, Effect.map(() => watch.figures()), Effect.orDie)
 }
 
 const handle = <A>(
@@ -89,6 +89,7 @@ const handle = <A>(
   handler: (value: A) => Effect.Effect<void>
 ) => {
   const done = Latch.makeUnsafe(false)
+  let begun = 0
   let read = 0
   const count = () => {
     if (++read === messages) {
@@ -100,9 +101,7 @@ const handle = <A>(
     topic,
     { stream, consumer: "ours", queue: Queue.suspend({ messages: inFlight }), lanes },
     (value) => {
-      if (!watch.isRunning) {
-        watch.start()
-      }
+      watch.seen(++begun)
       const handling = handler(value)
       if (handling !== Effect.void) {
         return Effect.andThen(handling, counted)
@@ -111,5 +110,5 @@ const handle = <A>(
       return handling
     }
   )
-  return Effect.raceFirst(reading, done.await).pipe(Effect.map(() => watch.figures(messages)), Effect.orDie)
+  return Effect.raceFirst(reading, done.await).pipe(Effect.map(() => watch.figures()), Effect.orDie)
 }

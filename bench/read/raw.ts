@@ -21,24 +21,22 @@ export const run = async (order: Order): Promise<Figures> => {
     max_ack_pending: 20_000
   })
   const consumer = await jetstream(connection).consumers.get(stream, "raw")
-  const watch = new Stopwatch()
+  const watch = new Stopwatch(messages)
   const { finish, handle } = handling(order, watch)
   let read = 0
   for await (const message of await consumer.consume({ max_messages: inFlight })) {
-    if (read === 0) {
-      watch.start()
-    }
+    watch.seen(++read)
     const waiting = handle(message)
     if (waiting !== undefined) {
       await waiting
     }
-    if (++read === messages) {
+    if (read === messages) {
       break
     }
   }
   await finish()
   await connection.flush()
-  const figures = watch.figures(messages)
+  const figures = watch.figures()
   await connection.close()
   return figures
 }

@@ -7,7 +7,7 @@ import { Stopwatch } from "../stopwatch.ts"
 export const many = async ({ inFlight, messages, side, stream, url }: Order, readers: number): Promise<Figures> => {
   const connection = await connect({ servers: url })
   const client = jetstream(connection)
-  const watch = new Stopwatch()
+  const watch = new Stopwatch(messages)
   let read = 0
   let end = () => {}
   const done = new Promise<void>((resolve) => {
@@ -16,11 +16,9 @@ export const many = async ({ inFlight, messages, side, stream, url }: Order, rea
   const loop = async (i: number): Promise<void> => {
     const consumer = await client.consumers.get(stream, `${consumerOf(side)}-${i}`)
     for await (const message of await consumer.consume({ max_messages: inFlight })) {
-      if (!watch.isRunning) {
-        watch.start()
-      }
+      watch.seen(++read)
       message.ack()
-      if (++read === messages) {
+      if (read === messages) {
         end()
       }
     }
@@ -28,7 +26,7 @@ export const many = async ({ inFlight, messages, side, stream, url }: Order, rea
   const loops = Array.from({ length: readers }, (_, i) => loop(i))
   await Promise.race([done, ...loops])
   await connection.flush()
-  const figures = watch.figures(messages)
+  const figures = watch.figures()
   await connection.close()
   return figures
 }

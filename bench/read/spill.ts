@@ -38,5 +38,5 @@ export const spill = (
       )
       yield* takeAll(inlet, messages, inFlight, watch)
     }))
-    return watch.figures(messages)
+    return watch.figures()
   }).pipe(Effect.scoped, Effect.orDie)
