@@ -12,6 +12,7 @@ const WARMS_UP = 0.5
 /** Measures from the moment when all is warm to the one when the last message is answered. */
 export class Stopwatch {
   readonly #messages: number
+  #isWarm = false
   #from = 0
   #at = 0
   #cpu = process.cpuUsage()
@@ -25,23 +26,22 @@ export class Stopwatch {
     this.#messages = messages
   }
 
-  /** So many have come, or are sent. Memory is looked at from the first on. */
-  seen(count: number): void {
+  /** So many were there, or were sent, before what comes now. Memory is looked at from the first on. */
+  seen(before: number): void {
     if (this.#looking === undefined) {
       this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
       this.#memory = process.memoryUsage.rss()
+      this.#start(before)
     }
-    if (this.#at === 0 && count >= this.#messages * WARMS_UP) {
-      this.#from = count
-      this.#cpu = process.cpuUsage()
-      this.#loop = performance.eventLoopUtilization()
-      this.#at = performance.now()
+    if (!this.#isWarm && before >= this.#messages * WARMS_UP) {
+      this.#isWarm = true
+      this.#start(before)
     }
   }
 
   /** A message has come that was sent at this time. */
   came(sentAt: bigint): void {
-    if (this.#at > 0) {
+    if (this.#isWarm) {
       this.#latencies.push(Number(process.hrtime.bigint() - sentAt) / 1_000)
     }
   }
@@ -64,6 +64,13 @@ export class Stopwatch {
       p99: percentile(0.99),
       p999: percentile(0.999)
     }
+  }
+
+  #start(before: number): void {
+    this.#from = before
+    this.#cpu = process.cpuUsage()
+    this.#loop = performance.eventLoopUtilization()
+    this.#at = performance.now()
   }
 
   #look(): void {

@@ -23,7 +23,7 @@ export const many = (
       Topic.make(subject, { schema: Schema.Uint8Array, codec: Topic.bytes }),
       { stream, consumer: `${consumerOf(side)}-${i}`, bind: true, queue: Queue.suspend({ messages: inFlight }) },
       () => {
-        watch.seen(++read)
+        watch.seen(read++)
         if (read === messages) {
           done.openUnsafe()
         }

@@ -101,7 +101,7 @@ const handle = <A>(
     topic,
     { stream, consumer: "ours", queue: Queue.suspend({ messages: inFlight }), lanes },
     (value) => {
-      watch.seen(++begun)
+      watch.seen(begun++)
       const handling = handler(value)
       if (handling !== Effect.void) {
         return Effect.andThen(handling, counted)

@@ -25,7 +25,7 @@ export const run = async (order: Order): Promise<Figures> => {
   const { finish, handle } = handling(order, watch)
   let read = 0
   for await (const message of await consumer.consume({ max_messages: inFlight })) {
-    watch.seen(++read)
+    watch.seen(read++)
     const waiting = handle(message)
     if (waiting !== undefined) {
       await waiting

@@ -16,7 +16,7 @@ export const many = async ({ inFlight, messages, side, stream, url }: Order, rea
   const loop = async (i: number): Promise<void> => {
     const consumer = await client.consumers.get(stream, `${consumerOf(side)}-${i}`)
     for await (const message of await consumer.consume({ max_messages: inFlight })) {
-      watch.seen(++read)
+      watch.seen(read++)
       message.ack()
       if (read === messages) {
         end()

@@ -8,8 +8,8 @@ export const takeAll = Effect.fnUntraced(
   function*(inlet: Inlet, messages: number, atOnce: number, watch: Stopwatch) {
     for (let read = 0; read < messages;) {
       const chunk = yield* inlet.take(atOnce)
-      read += chunk.length
       watch.seen(read)
+      read += chunk.length
       yield* inlet.settle(chunk.map((delivery) => ({ delivery, settlement: Settlement.ack })))
     }
   }
