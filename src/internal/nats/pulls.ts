@@ -35,6 +35,8 @@ const EXPIRES_MS = 2_000
 const EXPIRES_MARGIN_MS = 10_000
 /** A heartbeat every second; two missed ones and a half end the pull. */
 const HEARTBEAT_MS = 1_000
+/** Who reads without acks learns from the next heartbeat alone that the last delivery never arrived. */
+export const ORDERED_HEARTBEAT_MS = 500
 const SILENCE_MAX_MS = 2_500
 const NANOS = 1e6
 /** What a message weighs beyond its payload and headers: subject, ack address, protocol. */
@@ -50,14 +52,16 @@ export class Pulls {
   /** In the order of asking. One that was served stays until all are, or until its time is over. */
   readonly #out = new Map<number, PullOut>()
   readonly #returned: (messages: number, bytes: number) => void
+  readonly #heartbeatMs: number
   /** What all that are out are owed together. */
   #messages = 0
   #bytes = 0
   #last = 0
   #heardAt = 0
 
-  constructor(returned: (messages: number, bytes: number) => void) {
+  constructor(returned: (messages: number, bytes: number) => void, heartbeatMs = HEARTBEAT_MS) {
     this.#returned = returned
+    this.#heartbeatMs = heartbeatMs
   }
 
   /** Registers a pull and gives its id and its request; what the consumer's limits forbid is returned at once. */
@@ -78,7 +82,7 @@ export class Pulls {
       batch,
       max_bytes: maxBytes,
       expires: expires * NANOS,
-      idle_heartbeat: Math.min(HEARTBEAT_MS, Math.floor(expires / 2)) * NANOS
+      idle_heartbeat: Math.min(this.#heartbeatMs, Math.floor(expires / 2)) * NANOS
     })
     return { id, body }
   }

@@ -257,7 +257,7 @@ const full: Row = {
         ...large.measured
       ],
       wrong: [
-        ...Object.entries(found).flatMap(([what, { wrong }]) => wrong.map((text) => `${what}: ${text}`)),
+        ...Object.entries(found).flatMap(([what, { wrong }]) => wrong.map((one) => typeof one === "string" ? `${what}: ${one}` : { ...one, what: `${what}: ${one.what}` })),
         ...large.wrong
       ]
     }
