@@ -1,5 +1,12 @@
 /** A second pair of eyes: the vendor's client, connected to the servers directly, which shares no code with ours. */
-import { AckPolicy, type ConsumerInfo, DeliverPolicy, jetstream, jetstreamManager, type JsMsg } from "@nats-io/jetstream"
+import {
+  AckPolicy,
+  type ConsumerInfo,
+  DeliverPolicy,
+  jetstream,
+  jetstreamManager,
+  type JsMsg
+} from "@nats-io/jetstream"
 import type { JetStreamManager } from "@nats-io/jetstream"
 import { connect, type NatsConnection } from "@nats-io/transport-node"
 import { setTimeout as sleep } from "node:timers/promises"

@@ -3,13 +3,23 @@ import type { Mode } from "../orders.ts"
 import { changes } from "./changes.ts"
 import { cluster } from "./cluster.ts"
 import { connection } from "./connection.ts"
+import { hostile } from "./hostile.ts"
 import { limitRows } from "./limits.ts"
 import { ordered } from "./ordered.ts"
 import { processes } from "./process.ts"
 import { least } from "./rights.ts"
 import { inWords, type Row } from "./Row.ts"
 
-export const rows: ReadonlyArray<Row> = [...connection, ...cluster, ...processes, least, ...limitRows, ...changes, ordered]
+export const rows: ReadonlyArray<Row> = [
+  ...connection,
+  ...cluster,
+  ...processes,
+  least,
+  ...limitRows,
+  ...changes,
+  ordered,
+  hostile
+]
   .toSorted((a, b) => a.id < b.id ? -1 : 1)
 
 export interface Result {

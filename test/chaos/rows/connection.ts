@@ -71,6 +71,24 @@ const down: Row = {
     }))
 }
 
+const LONG_MS = 10 * 60_000
+
+const downForLong: Row = {
+  id: "T-02b",
+  fault: "down for 10 min",
+  figure: "never gives up; first message ≤ 2.25 s after the server is ready",
+  isOnlyNamed: true,
+  run: (context) =>
+    inWorld(context, { nodes: 1 }, async (world) => {
+      // What is published meanwhile has to fit into the time that anybody waits for its end.
+      const { judged } = await series(world, [plan("kill", { ms: LONG_MS })], { perSecond: 50 })
+      return {
+        measured: [recovered(judged), counted(judged)],
+        wrong: [...atMost("first message", times(judged.recoveries).max, 2_250), ...always(judged)]
+      }
+    })
+}
+
 const frozen: Row = {
   id: "T-03",
   fault: "frozen for 10 s and for 40 s",
@@ -189,4 +207,15 @@ const deleted: Row = {
     }), { patienceMs: 30_000 })
 }
 
-export const connection: ReadonlyArray<Row> = [kill, down, frozen, graceful, halfOpen, cuts, refused, thin, deleted]
+export const connection: ReadonlyArray<Row> = [
+  kill,
+  down,
+  downForLong,
+  frozen,
+  graceful,
+  halfOpen,
+  cuts,
+  refused,
+  thin,
+  deleted
+]

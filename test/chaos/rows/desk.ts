@@ -1,5 +1,5 @@
 /** One reader in this very process, on a line that breaks, and somebody who publishes past it. */
-import { type JetStreamManager, jetstream } from "@nats-io/jetstream"
+import { jetstream, type JetStreamManager } from "@nats-io/jetstream"
 import { connect, type NatsConnection } from "@nats-io/transport-node"
 import { setTimeout as sleep } from "node:timers/promises"
 import { type NatsServer, start } from "../../support/nats-server.ts"

@@ -257,7 +257,9 @@ const full: Row = {
         ...large.measured
       ],
       wrong: [
-        ...Object.entries(found).flatMap(([what, { wrong }]) => wrong.map((one) => typeof one === "string" ? `${what}: ${one}` : { ...one, what: `${what}: ${one.what}` })),
+        ...Object.entries(found).flatMap(([what, { wrong }]) =>
+          wrong.map((one) => typeof one === "string" ? `${what}: ${one}` : { ...one, what: `${what}: ${one.what}` })
+        ),
         ...large.wrong
       ]
     }

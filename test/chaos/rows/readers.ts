@@ -1,5 +1,11 @@
 /** A reader in this very process, ours or the vendor's, that tells of each message it begins with. */
-import { AckPolicy as Acks, type ConsumerMessages, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream"
+import {
+  AckPolicy as Acks,
+  type ConsumerMessages,
+  DeliverPolicy,
+  jetstream,
+  jetstreamManager
+} from "@nats-io/jetstream"
 import type { NatsConnection } from "@nats-io/transport-node"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

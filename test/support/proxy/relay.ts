@@ -32,7 +32,9 @@ export interface Edit {
  * to say writes each message by itself.
  */
 const deliveryLength = (bytes: Uint8Array): number => {
-  const found = /^H?MSG \S+ \S+ \$JS\.ACK\.\S+ (?:\d+ )?(\d+)\r\n/.exec(Buffer.from(bytes.subarray(0, 512)).toString("latin1"))
+  const found = /^H?MSG \S+ \S+ \$JS\.ACK\.\S+ (?:\d+ )?(\d+)\r\n/.exec(
+    Buffer.from(bytes.subarray(0, 512)).toString("latin1")
+  )
   const length = found === null ? 0 : found[0].length + Number(found[1]) + 2
   return length <= bytes.length ? length : 0
 }
