@@ -17,7 +17,6 @@ import { Transport } from "../../../src/Transport.ts"
 import { letters, makeDlq } from "../../support/letters.ts"
 import type { NatsServer } from "../../support/nats-server.ts"
 import { flow } from "../../support/transport.ts"
-import { percentiles } from "../check/recovery.ts"
 import { ADMIN, ours, raw, withServer } from "./clients.ts"
 import { atMost, isOurs, type Outcome, type Row } from "./Row.ts"
 
@@ -100,15 +99,13 @@ const streams = Effect.gen(function*() {
   yield* makeDlq
 })
 
-/** How long a message takes to be refused, in ms: the middle of some, because others use this machine, too. */
-const middle = (decode: () => void): number => {
-  const times = Array.from({ length: 9 }, () => {
+/** How long a message takes to be decoded, in ms: the best of some, because others use this machine, too. */
+const best = (decode: () => void): number =>
+  Math.min(...Array.from({ length: 9 }, () => {
     const from = performance.now()
     decode()
     return performance.now() - from
-  })
-  return percentiles(times).p50
-}
+  }))
 
 /** Each of them as it arrived, and how long it takes to decode it. */
 const decoding = Effect.scoped(Effect.gen(function*() {
@@ -119,7 +116,7 @@ const decoding = Effect.scoped(Effect.gen(function*() {
     const taken = yield* inlet.take(10)
     count += taken.length
     // A delivery remembers its headers: each look needs its own.
-    times.push(...taken.map((delivery) => middle(() => numbers.decode(copyOf(delivery)))))
+    times.push(...taken.map((delivery) => best(() => numbers.decode(copyOf(delivery)))))
   }
   return Math.max(...times)
 }))
@@ -192,6 +189,7 @@ const rawFound = async (server: NatsServer): Promise<Outcome> => {
   }
   void sleep(WITHIN_MS, undefined, { ref: false }).then(() => messages.stop())
   for await (const message of messages) {
+    // It remembers its headers, so that a second look would cost nothing.
     const from = performance.now()
     decode(message)
     maxMs = Math.max(maxMs, performance.now() - from)
@@ -208,7 +206,7 @@ const numbersOf = Schema.decodeUnknownSync(Schema.Struct({ n: Schema.Int }))
 
 export const hostile: Row = {
   id: "T-24",
-  fault: `hostile headers and payloads, ${HOSTILE.length} sorts, among others`,
+  fault: `hostile headers and payloads, ${HOSTILE.length} sorts, between good ones`,
   figure: "one rejection each, at the first attempt; the others handled; ≤ 2 ms to decode",
   run: ({ mode, version }) =>
     withServer({ version }, async (server) => {
