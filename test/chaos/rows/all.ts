@@ -32,7 +32,13 @@ export interface Result {
   readonly ms: number
 }
 
-/** Runs rows by number (`T-15` is all of T-15a, b, c), one after the other, in each of the modes. */
+/** By number: `T-15` is all of T-15a, b, c. Those that take very long only by their whole number. */
+export const wanted = (ids: ReadonlyArray<string> | undefined): ReadonlyArray<Row> =>
+  rows.filter(({ id, isOnlyNamed = false }) =>
+    isOnlyNamed ? ids?.includes(id) === true : ids === undefined || ids.some((wanted) => id.startsWith(wanted))
+  )
+
+/** Runs rows, one after the other, in each of the modes. */
 export const run = async (options: {
   readonly ids: ReadonlyArray<string> | undefined
   readonly modes: ReadonlyArray<Mode>
@@ -41,9 +47,7 @@ export const run = async (options: {
   readonly done: (result: Result) => void
 }): Promise<void> => {
   const { done, ids, modes, say, version } = options
-  const isWanted = ({ id, isOnlyNamed = false }: Row): boolean =>
-    isOnlyNamed ? ids?.includes(id) === true : ids === undefined || ids.some((wanted) => id.startsWith(wanted))
-  for (const row of rows.filter(isWanted)) {
+  for (const row of wanted(ids)) {
     for (const mode of modes) {
       const began = performance.now()
       const found = await row.run({ mode, version, say }).catch((error: unknown) => ({
