@@ -250,4 +250,25 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
       }),
     30_000
   )
+
+  it.live("a consumer whose ack wait somebody lowers is soon answered in time", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version })
+      const eyes = yield* witness(server.url)
+      yield* Effect.gen(function*() {
+        yield* createStream("S", ["s.>"])
+        const inlet = yield* open(durable("S", "D", { ackWait: "6 seconds" }))
+        yield* publish(...numbered("s.a", 1, 4))
+        while (inlet.ledger().delivered < 4) {
+          yield* Effect.sleep(10)
+        }
+        const taken = yield* inlet.take(4)
+        yield* Effect.promise(() => eyes.updateConsumer("S", "D", { ack_wait: 1e9 }))
+        yield* Effect.sleep("2500 millis")
+        const { swallowed } = inlet.ledger()
+        yield* Effect.sleep("3 seconds")
+        assert.strictEqual(inlet.ledger().swallowed, swallowed)
+        assert.deepStrictEqual(taken.map(inlet.holds), [true, true, true, true])
+      }).pipe(Effect.scoped, Effect.provide(Nats.layer({ servers: server.url })))
+    }), 30_000)
 })

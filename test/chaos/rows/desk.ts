@@ -1,5 +1,5 @@
 /** One reader in this very process, on a line that breaks, and somebody who publishes past it. */
-import { jetstream, type JetStreamManager } from "@nats-io/jetstream"
+import { jetstream, type JetStreamManager, type JsMsg } from "@nats-io/jetstream"
 import { connect, type NatsConnection } from "@nats-io/transport-node"
 import { setTimeout as sleep } from "node:timers/promises"
 import { type NatsServer, start } from "../../support/nats-server.ts"
@@ -126,10 +126,7 @@ export class Desk {
   /** Everything that the stream holds, from a sequence on. */
   stored(from = 1): Promise<ReadonlyArray<Numbered>> {
     return this.ask(async (jsm, connection) => {
-      const each = (message: { readonly seq: number; readonly json: <A>() => A }): Numbered => ({
-        seq: message.seq,
-        n: message.json<{ readonly n: number }>().n
-      })
+      const each = (message: JsMsg): Numbered => ({ seq: message.seq, n: message.json<{ readonly n: number }>().n })
       return (await everything(jsm, connection, STREAM, each, false)).filter(({ seq }) => seq >= from)
     })
   }

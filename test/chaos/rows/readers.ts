@@ -89,7 +89,7 @@ const ours = (order: Order): Reading => {
 
 const problemOf = (cause: Cause.Cause<unknown>): string => {
   const failed = Cause.squash(cause) as { readonly reason?: { readonly _tag: string } }
-  return failed.reason?._tag ?? String(failed)
+  return failed.reason?._tag ?? Cause.pretty(cause)
 }
 
 /** As its documentation shows it. Its loop ends without a word, or never; an error of its own is what it throws. */

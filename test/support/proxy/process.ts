@@ -12,10 +12,9 @@ export interface Order {
 
 const relays = (JSON.parse(process.argv[2] ?? "[]") as ReadonlyArray<Target>).map((target) => new Relay(target))
 
-process.on("message", async ({ act, id, relay, value }: Order) => {
+process.on("message", ({ act, id, relay, value }: Order) => {
   const acts: { readonly [act in Act]: (value: never) => void | Promise<void> } = relays[relay]!
-  await acts[act](value as never)
-  process.send!({ id })
+  void Promise.resolve(acts[act](value as never)).then(() => process.send!({ id }))
 })
 
 // Whoever wanted it is gone.
