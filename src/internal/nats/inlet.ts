@@ -26,7 +26,7 @@ import * as Consumers from "./consumers.ts"
 import { line } from "./frames.ts"
 import type { Link, Raw, Subscribed } from "./link.ts"
 import type { ConsumerState } from "./mapping.ts"
-import { bytesMin, ORDERED_HEARTBEAT_MS, Pulls, pullSubject } from "./pulls.ts"
+import { bytesMin, Pulls, pullSubject } from "./pulls.ts"
 import * as Statuses from "./statuses.ts"
 import type { Supervisor, Tenant } from "./supervisor.ts"
 
@@ -120,10 +120,7 @@ class Reading implements Port, Tenant {
     this.#streamSequence = source._tag === "ordered" && source.start._tag !== "lastPerSubject" ? delivered : 0
     // Before 2.11 a server reports no ack floor for a consumer of which nothing is unanswered.
     this.#from = (ackPending === 0 ? delivered : ackFloor) + 1
-    this.#pulls = new Pulls(
-      (messages, bytes) => this.intake.returned(messages, bytes),
-      source._tag === "ordered" ? ORDERED_HEARTBEAT_MS : undefined
-    )
+    this.#pulls = new Pulls((messages, bytes) => this.intake.returned(messages, bytes), source._tag === "ordered")
   }
 
   get consumer(): string {

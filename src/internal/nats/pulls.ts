@@ -36,7 +36,7 @@ const EXPIRES_MARGIN_MS = 10_000
 /** A heartbeat every second; two missed ones and a half end the pull. */
 const HEARTBEAT_MS = 1_000
 /** Who reads without acks learns from the next heartbeat alone that the last delivery never arrived. */
-export const ORDERED_HEARTBEAT_MS = 500
+const ORDERED_HEARTBEAT_MS = 500
 const SILENCE_MAX_MS = 2_500
 const NANOS = 1e6
 /** What a message weighs beyond its payload and headers: subject, ack address, protocol. */
@@ -59,9 +59,9 @@ export class Pulls {
   #last = 0
   #heardAt = 0
 
-  constructor(returned: (messages: number, bytes: number) => void, heartbeatMs = HEARTBEAT_MS) {
+  constructor(returned: (messages: number, bytes: number) => void, isOrdered = false) {
     this.#returned = returned
-    this.#heartbeatMs = heartbeatMs
+    this.#heartbeatMs = isOrdered ? ORDERED_HEARTBEAT_MS : HEARTBEAT_MS
   }
 
   /** Registers a pull and gives its id and its request; what the consumer's limits forbid is returned at once. */
