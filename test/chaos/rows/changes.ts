@@ -156,6 +156,8 @@ const paused: Case = {
   name: "paused",
   isAway: true,
   act: async (desk) => {
+    const from = performance.now()
+    const at = (ms: number) => sleep(Math.max(0, from + ms - performance.now()))
     const until = JSON.stringify({ pause_until: new Date(Date.now() + PAUSED_MS).toISOString() })
     const isPaused = await desk.ask((_, connection) =>
       connection.request(`$JS.API.CONSUMER.PAUSE.${STREAM}.${DURABLE}`, until, { timeout: 500 }).then(
@@ -163,13 +165,13 @@ const paused: Case = {
         () => false
       )
     )
-    await sleep(PAUSED_MS / 2)
+    await at(PAUSED_MS / 2)
     const read = desk.seen.length
-    await sleep(PAUSED_MS / 2 - 100)
+    await at(PAUSED_MS - 200)
     if (isPaused && desk.seen.length > read) {
       throw new Error("the server goes on delivering from a consumer that is paused")
     }
-    await sleep(100)
+    await at(PAUSED_MS)
   }
 }
 
