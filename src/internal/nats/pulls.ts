@@ -35,8 +35,11 @@ const EXPIRES_MS = 2_000
 const EXPIRES_MARGIN_MS = 10_000
 /** A heartbeat every second; two missed ones and a half end the pull. */
 const HEARTBEAT_MS = 1_000
-/** Who reads without acks learns from the next heartbeat alone that the last delivery never arrived. */
-const ORDERED_HEARTBEAT_MS = 500
+/**
+ * Who reads without acks learns from a heartbeat alone that the last delivery never arrived. It comes after twice that at
+ * the latest: a pull that ends in between begins to count anew.
+ */
+const ORDERED_HEARTBEAT_MS = 400
 const SILENCE_MAX_MS = 2_500
 const NANOS = 1e6
 /** What a message weighs beyond its payload and headers: subject, ack address, protocol. */
