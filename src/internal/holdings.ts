@@ -33,6 +33,8 @@ export class Holdings {
   highest = 0
   /** What still arrives goes back at once. */
   closing = false
+  /** Something came again whose lease holds: the broker may wait for less than it did. */
+  doubts = false
   /** Up to here everything was answered when the broker last said so, by whomever. */
   #answered = Number.POSITIVE_INFINITY
   readonly #options: Options
@@ -83,6 +85,7 @@ export class Holdings {
   learned(standing: Standing): void {
     // Before 2.11 a server reports no ack floor for a consumer of which nothing is unanswered.
     this.#answered = standing.ackPending === 0 ? standing.delivered : standing.ackFloor
+    this.leases.adopt(standing.leaseMs ?? this.leases.lengthMs, this.now())
     if (this.unseen?.learned(standing, this.table.entries.keys()) === true) {
       this.#growPrefix()
     }
@@ -303,6 +306,7 @@ export class Holdings {
       entry.onConfirmed?.()
     } else if (isSame && entry.phase !== "returning") {
       this.counts.swallowed++
+      this.doubts ||= delivery.deliveryCount > 1 && isUndecided(entry) && !this.leases.expired(entry, now)
       entry.token = token
       entry.consumerSequence = delivery.consumerSequence
       entry.stale = false

@@ -21,6 +21,8 @@ import type { Standing } from "./unseen.ts"
 
 /** How old the broker's word on what is answered may be when a consumer has to be made anew. */
 const LOOK_EVERY_MS = 5_000
+/** In doubt of that. */
+const LOOK_AGAIN_MS = 500
 /** How long a closing inlet waits for the broker's word. */
 const CLOSE_WITHIN_MS = 2_000
 const CADENCE_MIN_MS = 20
@@ -33,13 +35,12 @@ export const open = (options: Options): Effect.Effect<Intake, TransportError, Sc
     const intake = new Intake(options, yield* Clock.Clock)
     yield* Effect.addFinalizer(() => intake.close)
     const report = reporter(options, intake, yield* Effect.context<never>())
-    const cadence = Math.min(CADENCE_MAX_MS, Math.max(CADENCE_MIN_MS, options.leaseMs / 6))
     const tick = Effect.sync(() => {
       intake.tick()
       report()
     })
     yield* tick.pipe(
-      Effect.andThen(Effect.sleep(cadence)),
+      Effect.andThen(Effect.suspend(() => Effect.sleep(intake.cadenceMs))),
       Effect.forever,
       Effect.forkScoped
     )
@@ -81,6 +82,7 @@ export class Intake {
   /** Whether anything is acknowledged at all. */
   readonly #leased: boolean
   #lookAt = 0
+  #lookedAt = Number.NEGATIVE_INFINITY
   #stopped = false
 
   constructor(options: Options, clock: Clock.Clock) {
@@ -146,6 +148,7 @@ export class Intake {
 
   /** How the consumer stands, as the broker says on this connection. */
   learned(standing: Standing): void {
+    this.holdings.doubts = false
     this.holdings.learned(standing)
     this.pullMore()
   }
@@ -193,6 +196,11 @@ export class Intake {
     }
   }
 
+  /** How often the timers run. */
+  get cadenceMs(): number {
+    return Math.min(CADENCE_MAX_MS, Math.max(CADENCE_MIN_MS, this.holdings.leases.lengthMs / 6))
+  }
+
   /** The loop's timers: leases, lost confirmations, delayed returns that are due. */
   tick(): void {
     const { leases, table, verdicts } = this.holdings
@@ -228,7 +236,9 @@ export class Intake {
 
   #inspect(now: number): void {
     const mustKnow = this.holdings.unseen?.asks(now) === true
-    if (mustKnow || (now >= this.#lookAt && this.#leased)) {
+    const lookAt = this.holdings.doubts ? this.#lookedAt + LOOK_AGAIN_MS : this.#lookAt
+    if (mustKnow || (now >= lookAt && this.#leased)) {
+      this.#lookedAt = now
       this.#lookAt = now + LOOK_EVERY_MS
       this.#port.inspect()
     }

@@ -10,7 +10,7 @@ export class Leases {
   /** How many were renewed so far. */
   renewed = 0
   readonly #table: InFlight
-  readonly #lengthMs: number
+  #lengthMs: number
   readonly #budgetMs: number
   /** Whether what is done may have to wait for what is not, before it can be acknowledged. */
   readonly #upTo: boolean
@@ -34,6 +34,22 @@ export class Leases {
     return now - entry.leasedAt >= this.#lengthMs
   }
 
+  get lengthMs(): number {
+    return this.#lengthMs
+  }
+
+  /**
+   * Somebody has changed how long the broker waits. What runs is renewed as if it had not run out: that saves it, unless
+   * the broker was faster. What waits here may be with somebody else by now.
+   */
+  adopt(lengthMs: number, now: number): void {
+    const before = this.#lengthMs
+    if (lengthMs !== before) {
+      this.#lengthMs = lengthMs
+      this.#renewOlder(now, 0, before)
+    }
+  }
+
   /** Renews what is due. */
   renew(now: number): void {
     this.#renewOlder(now, this.#lengthMs / 3)
@@ -44,7 +60,7 @@ export class Leases {
     this.#renewOlder(now, 0)
   }
 
-  #renewOlder(now: number, thanMs: number): void {
+  #renewOlder(now: number, thanMs: number, runningMs = this.#lengthMs): void {
     if (!Number.isFinite(this.#lengthMs)) {
       return
     }
@@ -53,7 +69,8 @@ export class Leases {
       const runs = entry.phase === "running" && now - entry.since < this.#budgetMs
       const waits = entry.phase === "queued" && !entry.ackedEarly
       const isHeldUp = this.#upTo && entry.phase === "settled" && entry.batch === 0
-      if ((runs || waits || isHeldUp) && now - entry.leasedAt >= thanMs && !this.expired(entry, now)) {
+      const age = now - entry.leasedAt
+      if ((runs || waits || isHeldUp) && age >= thanMs && age < (runs ? runningMs : this.#lengthMs)) {
         entry.leasedAt = now
         due.push(entry)
       }

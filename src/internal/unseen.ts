@@ -11,7 +11,10 @@
 import type * as Topology from "../Topology.ts"
 
 /** What the broker says about a consumer. */
-export type Standing = Pick<Topology.ConsumerInfo, "ackFloor" | "ackPending" | "delivered">
+export interface Standing extends Pick<Topology.ConsumerInfo, "ackFloor" | "ackPending" | "delivered"> {
+  /** How long it waits for an answer now, in ms, where somebody may have changed that. */
+  readonly leaseMs?: number
+}
 
 const ASK_EVERY_MS = 1_000
 /** What nobody has seen for so long after its lease, or after the delay of a reader that gave it back, is gone. */

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { seenAfter } from "./check/health.ts"
 import { fromJournals } from "./check/Run.ts"
+import { compare } from "./check/suffix.ts"
 import { KILLED, type Limits, verdict } from "./check/verdict.ts"
 import { decode, encode, type Kind, SIZE, type Writing } from "./journal.ts"
 import { type FaultKind, FAULTS } from "./kinds.ts"
@@ -338,5 +339,25 @@ describe("a journal", () => {
       hash: 2 ** 32 - 1
     }
     assert.deepStrictEqual(decode("x", encode([entry as Writing])).entries, [entry as never])
+  })
+})
+
+describe("reading in order", () => {
+  const stored = [3, 4, 6, 7].map((seq) => ({ seq, n: seq * 10 }))
+  const read = (...seqs: ReadonlyArray<number>) => compare(seqs.map((seq) => ({ seq, n: seq * 10 })), stored)
+  const well = { missing: 0, repeated: 0, disordered: 0, invented: 0 }
+
+  it("is exactly what is stored, in order, once", () => {
+    assert.deepStrictEqual(read(3, 4, 6, 7), well)
+  })
+
+  it("with a gap, a repeat, something too late or something that nobody stored is found", () => {
+    assert.deepStrictEqual(read(3, 6, 7), { ...well, missing: 1 })
+    assert.deepStrictEqual(read(3, 4), { ...well, missing: 2 })
+    assert.deepStrictEqual(read(3, 4, 4, 6, 7, 3), { ...well, repeated: 2 })
+    assert.deepStrictEqual(read(3, 6, 4, 7), { ...well, disordered: 1 })
+    assert.deepStrictEqual(read(3, 4, 5, 6, 7), { ...well, invented: 1 })
+    assert.deepStrictEqual(compare([{ seq: 3, n: 31 }], stored.slice(0, 1)), { ...well, invented: 1 })
+    assert.deepStrictEqual(read(), { ...well, missing: 4 })
   })
 })

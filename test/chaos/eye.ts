@@ -1,5 +1,12 @@
 /** A second pair of eyes: the vendor's client, connected to the servers directly, which shares no code with ours. */
-import { AckPolicy, type ConsumerInfo, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream"
+import {
+  AckPolicy,
+  type ConsumerInfo,
+  DeliverPolicy,
+  jetstream,
+  jetstreamManager,
+  type JsMsg
+} from "@nats-io/jetstream"
 import type { JetStreamManager } from "@nats-io/jetstream"
 import { connect, type NatsConnection } from "@nats-io/transport-node"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -37,6 +44,60 @@ const once = async <A>(
   }
 }
 
+/** Again until it works: servers that are down, leaders to be elected. */
+export const until = async <A>(
+  servers: ReadonlyArray<string>,
+  withinMs: number,
+  use: (jsm: JetStreamManager, connection: NatsConnection) => Promise<A>
+): Promise<A> => {
+  const deadline = performance.now() + withinMs
+  for (;;) {
+    try {
+      return await once(servers, use)
+    } catch (error) {
+      if (performance.now() > deadline) {
+        throw error
+      }
+      await sleep(10)
+    }
+  }
+}
+
+/** Everything that a stream holds, in order. */
+export const everything = async <A>(
+  jsm: JetStreamManager,
+  connection: NatsConnection,
+  stream: string,
+  each: (message: JsMsg) => A,
+  // A gigabyte of payloads would say nothing that their ids do not say.
+  headersOnly = true
+): Promise<ReadonlyArray<A>> => {
+  const { state } = await jsm.streams.info(stream)
+  const all: Array<A> = []
+  const { name } = await jsm.consumers.add(stream, {
+    ack_policy: AckPolicy.None,
+    deliver_policy: DeliverPolicy.All,
+    inactive_threshold: 30e9,
+    headers_only: headersOnly,
+    mem_storage: true,
+    num_replicas: 1
+  })
+  const consumer = await jetstream(connection).consumers.get(stream, name)
+  while (all.length < state.messages) {
+    const before = all.length
+    for await (const message of await consumer.fetch({ max_messages: 5_000, expires: 5_000 })) {
+      all.push(each(message))
+      if (all.length >= state.messages) {
+        break
+      }
+    }
+    if (all.length === before) {
+      throw new Error(`the stream has ${state.messages} messages and gives ${before}`)
+    }
+  }
+  return all
+}
+
 export class Eye {
   readonly #servers: ReadonlyArray<string>
   readonly #probes: Journal
@@ -49,22 +110,8 @@ export class Eye {
     this.#probes = probes
   }
 
-  /** Again until it works: servers that are down, leaders to be elected. */
-  async until<A>(
-    withinMs: number,
-    use: (jsm: JetStreamManager, connection: NatsConnection) => Promise<A>
-  ): Promise<A> {
-    const deadline = performance.now() + withinMs
-    for (;;) {
-      try {
-        return await once(this.#servers, use)
-      } catch (error) {
-        if (performance.now() > deadline) {
-          throw error
-        }
-        await sleep(10)
-      }
-    }
+  until<A>(withinMs: number, use: (jsm: JetStreamManager, connection: NatsConnection) => Promise<A>): Promise<A> {
+    return until(this.#servers, withinMs, use)
   }
 
   async create(replicas: number, config: Record<string, unknown> = {}): Promise<void> {
@@ -180,34 +227,11 @@ export class Eye {
   }
 
   /** Everything that the stream holds. */
-  async stored(): Promise<ReadonlyArray<Writing>> {
-    return this.until(120_000, async (jsm, connection) => {
-      const { state } = await jsm.streams.info(STREAM)
-      const all: Array<Writing> = []
-      const { name } = await jsm.consumers.add(STREAM, {
-        ack_policy: AckPolicy.None,
-        deliver_policy: DeliverPolicy.All,
-        inactive_threshold: 30e9,
-        // A gigabyte of payloads would say nothing that their ids do not say.
-        headers_only: true,
-        mem_storage: true,
-        num_replicas: 1
-      })
-      const consumer = await jetstream(connection).consumers.get(STREAM, name)
-      while (all.length < state.messages) {
-        const before = all.length
-        for await (const message of await consumer.fetch({ max_messages: 5_000, expires: 5_000 })) {
-          const [, pub, n] = ID.exec(message.headers?.get("Nats-Msg-Id") ?? "") ?? []
-          all.push({ kind: "stored", pub: Number(pub), n: Number(n), seq: message.seq })
-          if (all.length >= state.messages) {
-            break
-          }
-        }
-        if (all.length === before) {
-          throw new Error(`the stream has ${state.messages} messages and gives ${before}`)
-        }
-      }
-      return all
-    })
+  stored(): Promise<ReadonlyArray<Writing>> {
+    return this.until(120_000, (jsm, connection) =>
+      everything(jsm, connection, STREAM, (message): Writing => {
+        const [, pub, n] = ID.exec(message.headers?.get("Nats-Msg-Id") ?? "") ?? []
+        return { kind: "stored", pub: Number(pub), n: Number(n), seq: message.seq }
+      }))
   }
 }

@@ -4,7 +4,8 @@
  * Real servers, real processes, and a seed's faults. Exits with 1 if something is wrong, and leaves the journals.
  *
  * `… -- rows [--only T-01,T-05] [--mode thread,raw] [--server 2.10] [--write]`: one sort of fault after the other, each with its
- * figure; `--write` puts what was measured into docs/reliability.md, `--from a.json,b.json` what earlier runs had printed with `--json`.
+ * figure, but for T-02b, which takes ten minutes and has to be named; `--write` puts what was measured into
+ * docs/reliability.md, `--from a.json,b.json` what earlier runs had printed with `--json`.
  * `… -- mutants [--only name,name]`: whether it would notice, slip by slip. `… -- short`: what that is tried with.
  */
 import { readFileSync } from "node:fs"

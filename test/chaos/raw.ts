@@ -17,7 +17,7 @@ const tuning = (mode: Mode): ConnectionOptions =>
     }
     : {}
 
-const open = (mode: Mode, urls: ReadonlyArray<string>): Promise<NatsConnection> =>
+export const open = (mode: Mode, urls: ReadonlyArray<string>): Promise<NatsConnection> =>
   connect({ ...tuning(mode), servers: [...urls], ignoreClusterUpdates: true, name: "chaos" })
 
 export interface Handler {

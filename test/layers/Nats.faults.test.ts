@@ -122,6 +122,47 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
     30_000
   )
 
+  it.live(
+    "what never reaches an ordered reader, or comes twice, is read once; soon, also if nothing follows it",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* NatsServer.scoped({ version })
+        const proxy = yield* Proxy.scoped(server)
+        const eyes = yield* witness(server.url)
+        yield* Effect.gen(function*() {
+          yield* createStream("S", ["s.>"])
+          const inlet = yield* open({ _tag: "ordered", stream: "S", filters: [], start: { _tag: "all" } })
+          const read: Array<string> = []
+          const times: Array<number> = []
+          const next = Effect.fnUntraced(function*(count: number, edit?: Proxy.Edit) {
+            if (edit !== undefined) {
+              yield* Effect.forkChild(Effect.promise(() => proxy.edit(edit)), { startImmediately: true })
+            }
+            for (const text of range(read.length + 1, read.length + count)) {
+              eyes.publish("s.a", text)
+              yield* Effect.sleep(5)
+            }
+            const from = performance.now()
+            read.push(...(yield* Effect.timeout(ackAll(inlet, count), "5 seconds")))
+            times.push(performance.now() - from)
+          })
+          yield* next(1)
+          yield* next(20, { what: "lose", count: 3 })
+          yield* next(20, { what: "repeat", count: 3 })
+          times.length = 0
+          for (let i = 0; i < 3; i++) {
+            yield* next(1, { what: "lose", count: 1 })
+          }
+          yield* next(1)
+          assert.deepStrictEqual(read, range(1, 45))
+          // The best of three: a busy machine may be late once.
+          assert.isBelow(Math.min(...times.slice(0, 3)), 900)
+          assert.isAbove(Math.min(...times.slice(0, 3)), 100, "nothing was lost")
+        }).pipe(Effect.scoped, Effect.provide(Nats.layer({ servers: proxy.url })))
+      }),
+    40_000
+  )
+
   it.live.each(["blackhole", "garble"] as const)("%s: noticed, and flowing again", (fault) =>
     Effect.gen(function*() {
       const server = yield* NatsServer.scoped({ version })
@@ -209,4 +250,25 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
       }),
     30_000
   )
+
+  it.live("a consumer whose ack wait somebody lowers is soon answered in time", () =>
+    Effect.gen(function*() {
+      const server = yield* NatsServer.scoped({ version })
+      const eyes = yield* witness(server.url)
+      yield* Effect.gen(function*() {
+        yield* createStream("S", ["s.>"])
+        const inlet = yield* open(durable("S", "D", { ackWait: "6 seconds" }))
+        yield* publish(...numbered("s.a", 1, 4))
+        while (inlet.ledger().delivered < 4) {
+          yield* Effect.sleep(10)
+        }
+        const taken = yield* inlet.take(4)
+        yield* Effect.promise(() => eyes.updateConsumer("S", "D", { ack_wait: 1e9 }))
+        yield* Effect.sleep("2500 millis")
+        const { swallowed } = inlet.ledger()
+        yield* Effect.sleep("3 seconds")
+        assert.strictEqual(inlet.ledger().swallowed, swallowed)
+        assert.deepStrictEqual(taken.map(inlet.holds), [true, true, true, true])
+      }).pipe(Effect.scoped, Effect.provide(Nats.layer({ servers: server.url })))
+    }), 30_000)
 })

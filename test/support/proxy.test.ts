@@ -87,4 +87,40 @@ describe("a line", () => {
       await stop()
     }
   })
+
+  it("loses deliveries, or carries them twice, and everything else as it is", async () => {
+    const said: Array<Socket> = []
+    const server = createServer((socket) => void said.push(socket.on("error", () => {})))
+    server.listen(0, "127.0.0.1")
+    await once(server, "listening")
+    const { port } = server.address() as { readonly port: number }
+    const { proxies: [proxy], stop } = await Proxy.start([{ host: "127.0.0.1", port }])
+    const delivery = (n: number) =>
+      n % 2 === 0
+        ? `MSG s.a 1 $JS.ACK.S.D.1.${n}.${n}.0.0 2\r\n0${n}\r\n`
+        : `HMSG s.a 1 $JS.ACK.S.D.1.${n}.${n}.0.0 12 14\r\nNATS/1.0\r\n\r\n0${n}\r\n`
+    try {
+      const { heard, socket } = listen(proxy!.url)
+      await until(() => said.length === 1)
+      const say = async (text: string) => {
+        said[0]!.write(text)
+        await sleep(50)
+      }
+      const lost = proxy!.edit({ what: "lose", count: 2 })
+      await say("PING\r\n")
+      await say(delivery(1) + delivery(2) + delivery(3))
+      await lost
+      const repeated = proxy!.edit({ what: "repeat", count: 1 })
+      await say("MSG other 1 5\r\nhallo\r\n")
+      await say(delivery(4) + delivery(5))
+      await repeated
+      await say(delivery(6))
+      const expected = ["PING\r\n", delivery(3), "MSG other 1 5\r\nhallo\r\n", delivery(4), delivery(4), delivery(5)]
+      assert.strictEqual(heard().toString(), [...expected, delivery(6)].join(""))
+      socket.destroy()
+    } finally {
+      server.close()
+      await stop()
+    }
+  })
 })

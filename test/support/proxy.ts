@@ -8,9 +8,9 @@ import { fork } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
 import type { Act, Order } from "./proxy/process.ts"
-import type { Shape, Target, Way } from "./proxy/relay.ts"
+import type { Edit, Shape, Target, Way } from "./proxy/relay.ts"
 
-export type { Shape, Target, Way }
+export type { Edit, Shape, Target, Way }
 
 export interface Proxy {
   readonly url: string
@@ -23,6 +23,8 @@ export interface Proxy {
   readonly refuse: (refused: boolean) => Promise<void>
   /** Slow, thin or in slices, until it is told otherwise. */
   readonly shape: (shape: Shape | undefined) => Promise<void>
+  /** The next so many deliveries are lost or come twice; it has happened when this is over. */
+  readonly edit: (edit: Edit) => Promise<void>
 }
 
 /** One proxy in front of each of these, all in one process, until they are stopped. */
@@ -56,7 +58,8 @@ export const start = async (
       blackhole: (way) => act(index, "blackhole", way),
       garble: (bytes) => act(index, "garble", bytes),
       refuse: (refused) => act(index, "refuse", refused),
-      shape: (shape) => act(index, "shape", shape)
+      shape: (shape) => act(index, "shape", shape),
+      edit: (edit) => act(index, "edit", edit)
     })),
     stop: async () => {
       if (child.exitCode === null && child.signalCode === null) {

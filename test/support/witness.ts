@@ -17,6 +17,7 @@ export interface Witness {
   readonly addConsumer: (stream: string, config: Record<string, unknown>) => Promise<void>
   /** The names of the servers that lead a stream and its consumer. */
   readonly leaders: (stream: string, consumer: string) => Promise<ReadonlyArray<string | undefined>>
+  readonly updateConsumer: (stream: string, consumer: string, config: Record<string, unknown>) => Promise<void>
   readonly publish: (subject: string, payload: string) => void
 }
 
@@ -49,6 +50,9 @@ export const witness = (url: string): Effect.Effect<Witness, never, Scope.Scope>
       },
       leaders: async (stream, consumer) =>
         [await jsm.streams.info(stream), await info(stream, consumer)].map(({ cluster }) => cluster?.leader),
+      updateConsumer: async (stream, consumer, config) => {
+        await jsm.consumers.update(stream, consumer, config)
+      },
       publish: (subject, payload) => nc.publish(subject, payload)
     }
   })

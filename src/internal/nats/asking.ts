@@ -42,6 +42,8 @@ export const inspect = (
   learned: (standing: Standing) => void
 ): Effect.Effect<void> =>
   api.consumer(source.stream, consumer).pipe(
-    Effect.map((found) => Option.isSome(found) ? learned(found.value.info) : undefined),
+    Effect.map((found) =>
+      Option.isSome(found) ? learned({ ...found.value.info, leaseMs: found.value.leaseMs }) : undefined
+    ),
     Effect.ignore
   )

@@ -120,7 +120,7 @@ class Reading implements Port, Tenant {
     this.#streamSequence = source._tag === "ordered" && source.start._tag !== "lastPerSubject" ? delivered : 0
     // Before 2.11 a server reports no ack floor for a consumer of which nothing is unanswered.
     this.#from = (ackPending === 0 ? delivered : ackFloor) + 1
-    this.#pulls = new Pulls((messages, bytes) => this.intake.returned(messages, bytes))
+    this.#pulls = new Pulls((messages, bytes) => this.intake.returned(messages, bytes), source._tag === "ordered")
   }
 
   get consumer(): string {

@@ -35,6 +35,11 @@ const EXPIRES_MS = 2_000
 const EXPIRES_MARGIN_MS = 10_000
 /** A heartbeat every second; two missed ones and a half end the pull. */
 const HEARTBEAT_MS = 1_000
+/**
+ * Who reads without acks learns from a heartbeat alone that the last delivery never arrived. It comes after twice that at
+ * the latest: a pull that ends in between begins to count anew.
+ */
+const ORDERED_HEARTBEAT_MS = 400
 const SILENCE_MAX_MS = 2_500
 const NANOS = 1e6
 /** What a message weighs beyond its payload and headers: subject, ack address, protocol. */
@@ -50,14 +55,16 @@ export class Pulls {
   /** In the order of asking. One that was served stays until all are, or until its time is over. */
   readonly #out = new Map<number, PullOut>()
   readonly #returned: (messages: number, bytes: number) => void
+  readonly #heartbeatMs: number
   /** What all that are out are owed together. */
   #messages = 0
   #bytes = 0
   #last = 0
   #heardAt = 0
 
-  constructor(returned: (messages: number, bytes: number) => void) {
+  constructor(returned: (messages: number, bytes: number) => void, isOrdered = false) {
     this.#returned = returned
+    this.#heartbeatMs = isOrdered ? ORDERED_HEARTBEAT_MS : HEARTBEAT_MS
   }
 
   /** Registers a pull and gives its id and its request; what the consumer's limits forbid is returned at once. */
@@ -78,7 +85,7 @@ export class Pulls {
       batch,
       max_bytes: maxBytes,
       expires: expires * NANOS,
-      idle_heartbeat: Math.min(HEARTBEAT_MS, Math.floor(expires / 2)) * NANOS
+      idle_heartbeat: Math.min(this.#heartbeatMs, Math.floor(expires / 2)) * NANOS
     })
     return { id, body }
   }

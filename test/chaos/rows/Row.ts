@@ -15,18 +15,32 @@ export interface Context {
   readonly mode: Mode
   readonly version: string | undefined
   readonly say: (line: string) => void
+  /** The same faults, fewer or shorter. */
+  readonly isShort?: boolean
+}
+
+/** A time that is longer than was promised. */
+export interface Late {
+  readonly what: string
+  readonly ms: number
+  readonly limitMs: number
 }
 
 /** What a row found: its measures for the table, and what is wrong with them. */
 export interface Outcome {
   readonly measured: ReadonlyArray<string>
-  readonly wrong: ReadonlyArray<string>
+  readonly wrong: ReadonlyArray<string | Late>
 }
+
+export const inWords = (wrong: string | Late): string =>
+  typeof wrong === "string" ? wrong : `${wrong.what}: ${shown(wrong.ms)}, more than ${shown(wrong.limitMs)}`
 
 export interface Row {
   readonly id: string
   readonly fault: string
   readonly figure: string
+  /** It takes so long that it runs only for whoever names it. */
+  readonly isOnlyNamed?: boolean
   readonly run: (context: Context) => Promise<Outcome>
 }
 
@@ -149,10 +163,8 @@ export const series = async (
   return { judged: await judge(world), surfaced }
 }
 
-const seconds = (ms: number): string =>
+export const shown = (ms: number): string =>
   !Number.isFinite(ms) ? "never" : ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`
-
-export const shown = seconds
 
 /** What never came back counts as for ever. */
 export const times = (all: ReadonlyArray<Recovery>): ReturnType<typeof percentiles> =>
@@ -173,6 +185,6 @@ export const always = ({ verdict }: Judged): ReadonlyArray<string> => [
 
 export const counted = ({ verdict }: Judged): string => `${verdict.lost} lost, ${verdict.duplicateCalls} repeated`
 
-/** `value` is at most `limit`, or this is what is wrong. */
-export const atMost = (what: string, value: number, limit: number): ReadonlyArray<string> =>
-  value <= limit ? [] : [`${what}: ${seconds(value)}, more than ${seconds(limit)}`]
+/** It took at most so long, or this is what is wrong. */
+export const atMost = (what: string, ms: number, limitMs: number): ReadonlyArray<Late> =>
+  ms <= limitMs ? [] : [{ what, ms, limitMs }]

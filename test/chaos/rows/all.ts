@@ -1,13 +1,25 @@
 /** All rows, in the order of their numbers, and how they are run. */
 import type { Mode } from "../orders.ts"
+import { changes } from "./changes.ts"
 import { cluster } from "./cluster.ts"
 import { connection } from "./connection.ts"
+import { hostile } from "./hostile.ts"
 import { limitRows } from "./limits.ts"
+import { ordered } from "./ordered.ts"
 import { processes } from "./process.ts"
 import { least } from "./rights.ts"
-import type { Row } from "./Row.ts"
+import { inWords, type Row } from "./Row.ts"
 
-export const rows: ReadonlyArray<Row> = [...connection, ...cluster, ...processes, least, ...limitRows]
+export const rows: ReadonlyArray<Row> = [
+  ...connection,
+  ...cluster,
+  ...processes,
+  least,
+  ...limitRows,
+  ...changes,
+  ordered,
+  hostile
+]
   .toSorted((a, b) => a.id < b.id ? -1 : 1)
 
 export interface Result {
@@ -20,7 +32,13 @@ export interface Result {
   readonly ms: number
 }
 
-/** Runs rows by number (`T-15` is all of T-15a, b, c), one after the other, in each of the modes. */
+/** By number: `T-15` is all of T-15a, b, c. Those that take very long only by their whole number. */
+export const wanted = (ids: ReadonlyArray<string> | undefined): ReadonlyArray<Row> =>
+  rows.filter(({ id, isOnlyNamed = false }) =>
+    isOnlyNamed ? ids?.includes(id) === true : ids === undefined || ids.some((wanted) => id.startsWith(wanted))
+  )
+
+/** Runs rows, one after the other, in each of the modes. */
 export const run = async (options: {
   readonly ids: ReadonlyArray<string> | undefined
   readonly modes: ReadonlyArray<Mode>
@@ -29,14 +47,15 @@ export const run = async (options: {
   readonly done: (result: Result) => void
 }): Promise<void> => {
   const { done, ids, modes, say, version } = options
-  for (const row of rows.filter(({ id }) => ids === undefined || ids.some((wanted) => id.startsWith(wanted)))) {
+  for (const row of wanted(ids)) {
     for (const mode of modes) {
       const began = performance.now()
       const found = await row.run({ mode, version, say }).catch((error: unknown) => ({
         measured: [],
         wrong: [`it could not be run: ${error instanceof Error ? error.message : String(error)}`]
       }))
-      const result = { id: row.id, mode, fault: row.fault, figure: row.figure, ...found }
+      const wrong = found.wrong.map(inWords)
+      const result = { id: row.id, mode, fault: row.fault, figure: row.figure, measured: found.measured, wrong }
       done({ ...result, ms: Math.round(performance.now() - began) })
     }
   }

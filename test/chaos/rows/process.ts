@@ -56,6 +56,37 @@ const held: Row = {
     })
 }
 
+const ACK_WAIT_MS = 1_000
+const QUICK_MS = 200
+const SLOW_MS = 20_000
+/** Of each publisher. */
+const JOBS = 80
+
+const slow: Row = {
+  id: "T-22",
+  fault: "handlers that take 0.2 ack waits, every tenth 20 of them, with 100 prefetched",
+  figure: "amplification ≤ 1.01",
+  run: (context) =>
+    inWorld(
+      context,
+      { nodes: 1, ackWaitMs: ACK_WAIT_MS, workMs: QUICK_MS, slowMs: SLOW_MS, lanes: 64, patienceMs: 120_000 },
+      async (world): Promise<Outcome> => {
+        await drain(world, JOBS, 120_000)
+        const judged = await judge(world)
+        const { duplicateCalls, processed, published } = judged.verdict
+        const amplification = (processed + duplicateCalls) / processed
+        return {
+          measured: [`${amplification.toFixed(2)} calls for each message`, `${processed} of ${published} done`],
+          wrong: [
+            ...(amplification <= 1.01 ? [] : [`${amplification.toFixed(2)} calls for each message`]),
+            ...(processed === published ? [] : [`${processed} of ${published} done`]),
+            ...always(judged)
+          ]
+        }
+      }
+    )
+}
+
 const PAYLOAD = 64 * 1_024
 const GIGABYTE = 16_384
 /** So many before that, so that a heap has found its size. */
@@ -167,4 +198,4 @@ const stopped: Row = {
     })
 }
 
-export const processes: ReadonlyArray<Row> = [held, gigabyte, stopped]
+export const processes: ReadonlyArray<Row> = [slow, held, gigabyte, stopped]

@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { root } from "../../mutants/Mutant.ts"
 import type { Mode } from "../orders.ts"
 import type { Result } from "./all.ts"
+import { isOurs } from "./Row.ts"
 
 const FILE = join(root, "docs/reliability.md")
 const BEGIN = "<!-- begin: measured by `npm run chaos -- rows --write` -->"
@@ -15,39 +16,44 @@ const COLUMNS: ReadonlyArray<readonly [mode: Mode, title: string]> = [
   ["raw-default", "raw client, default"]
 ]
 
-const cell = (result: Result | undefined): string =>
-  result === undefined
-    ? "not measured"
-    : result.measured.length === 0
-    ? result.wrong.join("; ")
-    : `${result.measured.join("; ")}${
-      (result.mode === "thread" || result.mode === "inline") && result.wrong.length > 0 ? " **(misses it)**" : ""
-    }`
+const MISSES = " **(misses it)**"
+const UNKNOWN = "not measured"
 
-export const table = (results: ReadonlyArray<Result>): string => {
-  const ids = [...new Set(results.map(({ id }) => id))].toSorted()
-  const line = (cells: ReadonlyArray<string>) => `| ${cells.join(" | ")} |`
+const cell = ({ measured, mode, wrong }: Result): string =>
+  (measured.length === 0 ? wrong.join("; ") : measured.join("; ")) + (isOurs(mode) && wrong.length > 0 ? MISSES : "")
+
+const line = (cells: ReadonlyArray<string>): string => `| ${cells.join(" | ")} |`
+const cellsOf = (line: string): ReadonlyArray<string> => line.slice(2, -2).split(" | ")
+
+/** One line for each row; what was not measured now is as it was, unless the row is another one since. */
+export const table = (results: ReadonlyArray<Result>, before: ReadonlyArray<string> = []): string => {
+  const old = new Map(before.filter((line) => line.startsWith("| T-")).map((line) => [cellsOf(line)[0]!, line]))
+  const ran = new Map(results.map((result) => [result.id, result]))
+  const lines = [...new Set([...old.keys(), ...ran.keys()])].toSorted().map((id) => {
+    const result = ran.get(id)
+    if (result === undefined) {
+      return old.get(id)!
+    }
+    const [, fault, figure, ...measured] = cellsOf(old.get(id) ?? "")
+    const isSame = fault === result.fault && figure === result.figure
+    const cells = COLUMNS.map(([mode], index) => {
+      const mine = results.find((one) => one.id === id && one.mode === mode)
+      return mine === undefined ? (isSame ? measured[index] : undefined) ?? UNKNOWN : cell(mine)
+    })
+    return line([id, result.fault, result.figure, ...cells])
+  })
   return [
     line(["", "fault", "promised", ...COLUMNS.map(([, title]) => title)]),
     line(["---", "---", "---", ...COLUMNS.map(() => "---")]),
-    ...ids.map((id) => {
-      const mine = results.filter((result) => result.id === id)
-      const { fault, figure } = mine[0]!
-      return line([id, fault, figure, ...COLUMNS.map(([mode]) => cell(mine.find((result) => result.mode === mode)))])
-    })
+    ...lines
   ].join("\n")
 }
 
-/** Rows that were not run now stay as they are: each is measured when somebody measures it. */
+/** Each is measured when somebody measures it. */
 export const writeTable = (results: ReadonlyArray<Result>): void => {
   const text = existsSync(FILE) ? readFileSync(FILE, "utf8") : `${BEGIN}\n${END}\n`
   const [before, rest] = text.split(BEGIN)
   const [old, after] = (rest ?? END).split(END)
-  const ran = new Set(results.map(({ id }) => id))
-  const fresh = table(results).split("\n")
-  const kept = (old ?? "").split("\n").filter((line) =>
-    line.startsWith("| T-") && !ran.has(line.split(" | ")[0]!.slice(2))
-  )
-  const body = [...fresh.slice(0, 2), ...[...fresh.slice(2), ...kept].toSorted()]
-  writeFileSync(FILE, `${before ?? ""}${BEGIN}\n\n${body.join("\n")}\n\n${END}${after ?? "\n"}`)
+  const body = table(results, (old ?? "").split("\n"))
+  writeFileSync(FILE, `${before ?? ""}${BEGIN}\n\n${body}\n\n${END}${after ?? "\n"}`)
 }

@@ -202,8 +202,8 @@ const leasing: ReadonlyArray<Mutant> = [
     breaks: "a lease that ran out is renewed, and what belongs to somebody else is held on to",
     against: "I5",
     file: "src/internal/leases.ts",
-    find: `>= thanMs && !this.expired(entry, now)) {`,
-    replace: `>= thanMs) {`
+    find: `age >= thanMs && age < (runs ? runningMs : this.#lengthMs)) {`,
+    replace: `age >= thanMs) {`
   },
   {
     name: "renewal-not-noted",

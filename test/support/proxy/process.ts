@@ -1,7 +1,7 @@
 /** The proxy's own process: one relay for each target, in the order it is given them. */
 import { Relay, type Target } from "./relay.ts"
 
-export type Act = "cut" | "refuse" | "blackhole" | "garble" | "shape"
+export type Act = "cut" | "refuse" | "blackhole" | "garble" | "shape" | "edit"
 
 export interface Order {
   readonly id: number
@@ -13,9 +13,8 @@ export interface Order {
 const relays = (JSON.parse(process.argv[2] ?? "[]") as ReadonlyArray<Target>).map((target) => new Relay(target))
 
 process.on("message", ({ act, id, relay, value }: Order) => {
-  const acts: { readonly [act in Act]: (value: never) => void } = relays[relay]!
-  acts[act](value as never)
-  process.send!({ id })
+  const acts: { readonly [act in Act]: (value: never) => void | Promise<void> } = relays[relay]!
+  void Promise.resolve(acts[act](value as never)).then(() => process.send!({ id }))
 })
 
 // Whoever wanted it is gone.

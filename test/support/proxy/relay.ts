@@ -21,6 +21,24 @@ export interface Shape {
   readonly sliceBytes?: number
 }
 
+/** What becomes of the next deliveries that the server writes: so many are lost, or each comes twice. */
+export interface Edit {
+  readonly what: "lose" | "repeat"
+  readonly count: number
+}
+
+/**
+ * How long the delivery is that these bytes begin with; 0 if they do not, or not with all of it. A server that has little
+ * to say writes each message by itself.
+ */
+const deliveryLength = (bytes: Uint8Array): number => {
+  const found = /^H?MSG \S+ \S+ \$JS\.ACK\.\S+ (?:\d+ )?(\d+)\r\n/.exec(
+    Buffer.from(bytes.subarray(0, 512)).toString("latin1")
+  )
+  const length = found === null ? 0 : found[0].length + Number(found[1]) + 2
+  return length <= bytes.length ? length : 0
+}
+
 /** Read from one side and not yet written to the other; beyond it, the sender waits. */
 const MAX_WAITING_BYTES = 256 * 1024
 
@@ -35,13 +53,19 @@ class Lane {
   #lastAt = 0
   dead = false
 
-  constructor(from: Socket, to: Socket, shape: () => Shape | undefined) {
+  constructor(
+    from: Socket,
+    to: Socket,
+    shape: () => Shape | undefined,
+    edited: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes
+  ) {
     this.#from = from
     this.#to = to
     from.setNoDelay(true)
-    from.on("data", (bytes) => {
+    from.on("data", (said) => {
+      const bytes = edited(said)
       const shaped = shape()
-      if (this.dead) {
+      if (this.dead || bytes.length === 0) {
         return
       }
       if (shaped === undefined && this.#waitingBytes === 0) {
@@ -118,6 +142,7 @@ export class Relay {
   readonly #pairs = new Set<Pair>()
   #refused = false
   #shape: Shape | undefined
+  #edit: { readonly what: Edit["what"]; left: number; readonly done: () => void } | undefined
 
   constructor(target: Target) {
     this.#target = target
@@ -164,6 +189,33 @@ export class Relay {
     this.#shape = shape
   }
 
+  /** Done when it has happened. */
+  edit({ count, what }: Edit): Promise<void> {
+    return new Promise((done) => {
+      this.#edit = { what, left: count, done }
+    })
+  }
+
+  readonly #edited = (bytes: Uint8Array): Uint8Array => {
+    const written: Array<Uint8Array> = []
+    let rest = bytes
+    while (this.#edit !== undefined) {
+      const length = deliveryLength(rest)
+      if (length === 0) {
+        break
+      }
+      const delivery = rest.subarray(0, length)
+      written.push(...(this.#edit.what === "repeat" ? [delivery, delivery] : []))
+      rest = rest.subarray(length)
+      this.#edit.left--
+      if (this.#edit.left === 0) {
+        this.#edit.done()
+        this.#edit = undefined
+      }
+    }
+    return written.length === 0 ? rest : Buffer.concat([...written, rest])
+  }
+
   #accept(client: Socket): void {
     if (this.#refused) {
       client.on("error", () => {})
@@ -172,7 +224,8 @@ export class Relay {
     }
     const upstream = connect(this.#target.port, this.#target.host)
     const shape = () => this.#shape
-    const pair = { client, upstream, up: new Lane(client, upstream, shape), down: new Lane(upstream, client, shape) }
+    const [up, down] = [new Lane(client, upstream, shape), new Lane(upstream, client, shape, this.#edited)]
+    const pair = { client, upstream, up, down }
     this.#pairs.add(pair)
     for (const [one, other] of [[client, upstream], [upstream, client]] as const) {
       one.on("error", () => {})
