@@ -11,9 +11,10 @@ const together = async (
 ): Promise<Outcome> => {
   const measured: Array<string> = []
   const wrong: Array<string | Late> = []
-  for (const [name, part] of Object.entries(parts)) {
+  for (const [title, part] of Object.entries(parts)) {
     const found = await part()
-    measured.push(`${name} ${found.measured.join(", ")}`)
+    const name = title.replace(/:$/, "")
+    measured.push(`${title} ${found.measured.join(", ")}`)
     wrong.push(
       ...found.wrong.map((one) =>
         typeof one === "string" ? `${name}: ${one}` : { ...one, what: `${name}: ${one.what}` }
