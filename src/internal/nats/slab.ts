@@ -1,26 +1,43 @@
-/** A place for small messages. */
-const SLAB_BYTES = 8 * 1024
-let slab = new Uint8Array(SLAB_BYTES)
-let used = 0
+/** A place for messages of about a size. */
+class Slab {
+  readonly #bytes: number
+  #place = new Uint8Array(0)
+  #used = 0
+
+  constructor(bytes: number) {
+    this.#bytes = bytes
+  }
+
+  copy(data: Uint8Array): Uint8Array {
+    const { length } = data
+    if (this.#used + length > this.#place.length) {
+      this.#place = new Uint8Array(this.#bytes)
+      this.#used = 0
+    }
+    this.#place.set(data, this.#used)
+    const own = new Uint8Array(this.#place.buffer, this.#used, length)
+    this.#used += length
+    return own
+  }
+}
+
+/** What is kept of one keeps alive at most this much: no message may cost many times what it holds. */
+const SMALL_BYTES = 8 * 1024
+const LARGE_BYTES = 64 * 1024
+const small = new Slab(SMALL_BYTES)
+const large = new Slab(LARGE_BYTES)
 
 /**
  * Bytes that may be kept: a small message must not keep the whole chunk of the socket alive that it came in, and a piece of
- * memory for each costs more than what it holds. So small ones share one.
+ * memory for each costs more than what it holds. So those that are a quarter of a place, or less, share one.
  */
 export const keep = (data: Uint8Array): Uint8Array => {
   const { length } = data
   if (length * 2 >= data.buffer.byteLength) {
     return new Uint8Array(data.buffer, data.byteOffset, length)
   }
-  if (length * 4 > SLAB_BYTES) {
-    return new Uint8Array(data)
+  if (length * 4 <= SMALL_BYTES) {
+    return small.copy(data)
   }
-  if (used + length > SLAB_BYTES) {
-    slab = new Uint8Array(SLAB_BYTES)
-    used = 0
-  }
-  slab.set(data, used)
-  const own = new Uint8Array(slab.buffer, used, length)
-  used += length
-  return own
+  return length * 4 <= LARGE_BYTES ? large.copy(data) : new Uint8Array(data)
 }
