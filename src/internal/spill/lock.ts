@@ -22,7 +22,8 @@ export class Held extends Error {
 
 /** Threads of a process ask each other: a thread that died cannot answer, and a process id does not tell them apart. */
 const CHANNEL = "effect-sluice/spill/lock"
-const ANSWER_WITHIN_MS = 250
+/** A thread that collects garbage on a busy machine is not dead, and two that write here would spoil what they hold. */
+const ANSWER_WITHIN_MS = 1_000
 const ATTEMPTS_MAX = 5
 const PREFIX = "lock."
 const TOKEN_BYTES = 6
