@@ -8,16 +8,37 @@ import { spawn } from "node:child_process"
 import type { ChildProcess } from "node:child_process"
 import { once } from "node:events"
 import { closeSync, openSync, rmSync, writeFileSync } from "node:fs"
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import type { Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
 import { configFile } from "./machine.ts"
 import type { Machine } from "./machine.ts"
 
 const guardScript = `read -r _ && exit 0
 [ -f "$1/pid" ] && kill -KILL "$(cat "$1/pid")" 2> /dev/null
 rm -rf "$1"`
+
+const STANDS_STILL_WITHIN_MS = 1_000
+
+/**
+ * A signal stops one thread after the other, and one that has not been told yet goes on answering. Where /proc does not say
+ * so, nobody waits.
+ */
+const standsStill = async (pid: number | undefined): Promise<void> => {
+  const deadline = performance.now() + STANDS_STILL_WITHIN_MS
+  const tasks = `/proc/${pid}/task`
+  const isStopped = (task: string) =>
+    readFile(join(tasks, task, "stat"), "utf8").then((text) => / [tT] /.test(text), () => false)
+  while (performance.now() < deadline) {
+    const stopped = await readdir(tasks).then((all) => Promise.all(all.map(isStopped)), () => [true])
+    if (stopped.every(Boolean)) {
+      return
+    }
+    await sleep(1)
+  }
+}
 
 /** Returns how to dismiss the guard once there is nothing left to guard. */
 const standGuard = (dir: string): () => void => {
@@ -86,7 +107,10 @@ export const makeProcess = async (binary: string): Promise<Machine> => {
         await gone(child, 5_000)
       }
     },
-    pause: async () => void child?.kill("SIGSTOP"),
+    pause: async () => {
+      child?.kill("SIGSTOP")
+      await standsStill(child?.pid)
+    },
     resume: async () => void child?.kill("SIGCONT"),
     isRunning: async () => isUp(child),
     logs: () => readFile(join(dir, "server.log"), "utf8").catch(() => ""),
