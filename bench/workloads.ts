@@ -96,7 +96,7 @@ export const WORKLOADS = {
     room: "publish",
     what: "one value after the other, each confirmed",
     unlike: "ours encodes a value of a topic, raw is given its bytes",
-    messages: 3_000,
+    messages: 2_000,
     inFlight: 1
   },
   latency: {
@@ -104,7 +104,7 @@ export const WORKLOADS = {
     room: "read",
     what: `from publish to handler, at ${PER_SECOND} messages a second`,
     unlike: "both clocks are this machine's; the publisher is the same raw client for all",
-    messages: 3_000,
+    messages: 2_000,
     inFlight: 500,
     content: "time"
   },
