@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Scheduler from "effect/Scheduler"
 import { createHook } from "node:async_hooks"
+import { perMessage } from "./perMessage.ts"
 
 export interface Counts {
   readonly steps: number
@@ -51,13 +52,7 @@ export class Counting {
 
   /** For each of so many messages. */
   since(before: Counts, messages: number): Counts {
-    const { crossings, fibers, promises, steps } = this.now
-    return {
-      steps: (steps - before.steps) / messages,
-      fibers: (fibers - before.fibers) / messages,
-      promises: (promises - before.promises) / messages,
-      crossings: (crossings - before.crossings) / messages
-    }
+    return perMessage(this.now, before, messages)
   }
 }
 

@@ -12,6 +12,7 @@ import * as Queue from "../../src/Queue.ts"
 import * as Settlement from "../../src/Settlement.ts"
 import { type Inlet, Transport } from "../../src/Transport.ts"
 import { createStream, durable, flow, message } from "../../test/support/transport.ts"
+import { perMessage } from "./perMessage.ts"
 
 const CHUNK = 500
 const BATCH = 250
@@ -118,12 +119,6 @@ class Wire {
   }
 
   since(before: Costs, messages: number): Costs {
-    const { allocated, pulls, writes, written } = this.now
-    return {
-      writes: (writes - before.writes) / messages,
-      written: (written - before.written) / messages,
-      pulls: (pulls - before.pulls) / messages,
-      allocated: (allocated - before.allocated) / messages
-    }
+    return perMessage(this.now, before, messages)
   }
 }

@@ -4,8 +4,8 @@
  * The client's own reconnect is switched off: when it closes, falls silent or is refused, this link is over, and the
  * supervisor makes a new one. The link is the only file that touches the client's objects, and the only one that knows
  * which of its internals we rely on: the bytes of a message (the client's own decoder throws on a header that another
- * client got away with, and is slow with names), the buffer of what goes out (many small messages cost it more than one large piece), and
- * the socket (a stale connection whose socket is full never finishes closing).
+ * client got away with, and is slow with names), the buffer of what goes out (many small messages cost it more than one
+ * large piece), and the socket (a stale connection whose socket is full never finishes closing).
  */
 import {
   connect,

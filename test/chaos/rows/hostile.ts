@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import { connect } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as AckPolicy from "../../../src/AckPolicy.ts"
-import { Delivery } from "../../../src/Message.ts"
+import { again } from "../../../src/internal/spill/record.ts"
 import * as Reader from "../../../src/Reader.ts"
 import * as Topic from "../../../src/Topic.ts"
 import * as Topology from "../../../src/Topology.ts"
@@ -116,25 +116,10 @@ const decoding = Effect.scoped(Effect.gen(function*() {
     const taken = yield* inlet.take(10)
     count += taken.length
     // A delivery remembers its headers: each look needs its own.
-    times.push(...taken.map((delivery) => best(() => numbers.decode(copyOf(delivery)))))
+    times.push(...taken.map((delivery) => best(() => numbers.decode(again(delivery)))))
   }
   return Math.max(...times)
 }))
-
-const copyOf = (delivery: Delivery): Delivery =>
-  new Delivery({
-    subject: delivery.subject,
-    payload: delivery.payload,
-    headerBytes: delivery.headerBytes,
-    stream: delivery.stream,
-    consumer: delivery.consumer,
-    streamSequence: delivery.streamSequence,
-    consumerSequence: delivery.consumerSequence,
-    deliveryCount: delivery.deliveryCount,
-    timestamp: delivery.timestamp,
-    pending: delivery.pending,
-    overheadBytes: 0
-  })
 
 /** What a reader with dead letters makes of them. */
 const reading = Effect.gen(function*() {
