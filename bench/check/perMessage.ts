@@ -4,7 +4,7 @@ export const perMessage = <K extends string>(
   before: Readonly<Record<K, number>>,
   messages: number
 ): Readonly<Record<K, number>> => {
-  const names = Object.keys(after) as Array<string> as Array<K>
+  const names = Object.keys(after) as Array<K>
   const each = names.map((name) => [name, (after[name] - before[name]) / messages] as const)
   return Object.fromEntries(each) as Record<K, number>
 }
