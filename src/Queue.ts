@@ -258,10 +258,27 @@ export const makeUnsafe = <A extends Element>(settings: Settings): Queue<A> => n
 
 const displacesNothing = ({ strategy }: Settings): boolean => strategy === "suspend" || strategy === "spill"
 
-/** Insertion-ordered sets give first-in-first-out order, and removal from the middle for `sliding` and `latest`. */
+/** One who waits, between those before and behind. */
+class Link<A> {
+  readonly element: A
+  before: Link<A> | undefined
+  behind: Link<A> | undefined = undefined
+
+  constructor(element: A, before: Link<A> | undefined) {
+    this.element = element
+    this.before = before
+  }
+}
+
+/**
+ * A doubly linked list: first in, first out, and removal from the middle for `latest`. Whatever leaves it lets go of its
+ * neighbours: an old one would keep all that came after it from being collected with the young.
+ */
 class Waiting<A extends Element> implements Queue<A> {
-  readonly #elements = new Set<A>()
-  readonly #bySubject: Map<string, A> | undefined
+  #first: Link<A> | undefined
+  #last: Link<A> | undefined
+  #size = 0
+  readonly #bySubject: Map<string, Link<A>> | undefined
   readonly #limit: number
   readonly #settings: Settings
   readonly #displaces: boolean
@@ -275,7 +292,7 @@ class Waiting<A extends Element> implements Queue<A> {
   }
 
   get size(): number {
-    return this.#elements.size
+    return this.#size
   }
 
   offer(element: A, heldOutside: number, bytesOutside: number): ReadonlyArray<A> {
@@ -286,16 +303,16 @@ class Waiting<A extends Element> implements Queue<A> {
     let displaced: Array<A> | undefined
     const older = this.#bySubject?.get(element.subject)
     if (older !== undefined) {
-      this.remove(older)
-      displaced = [older]
+      this.#unlink(older)
+      displaced = [older.element]
     }
     while (this.#isFull(element, heldOutside, bytesOutside)) {
-      const oldest = this.#settings.strategy === "dropping" ? undefined : this.#first()
+      const oldest = this.#settings.strategy === "dropping" ? undefined : this.#first
       if (oldest === undefined) {
         return displaced === undefined ? [element] : [...displaced, element]
       }
-      this.remove(oldest)
-      displaced = displaced === undefined ? [oldest] : [...displaced, oldest]
+      this.#unlink(oldest)
+      displaced = displaced === undefined ? [oldest.element] : [...displaced, oldest.element]
     }
     this.#add(element)
     return displaced ?? none
@@ -303,25 +320,22 @@ class Waiting<A extends Element> implements Queue<A> {
 
   take(max: number): Array<A> {
     const taken: Array<A> = []
-    for (const element of this.#elements) {
-      if (taken.length >= max) {
-        break
-      }
-      taken.push(element)
-      this.remove(element)
+    for (let link = this.#first; link !== undefined && taken.length < max; link = this.#first) {
+      taken.push(link.element)
+      this.#unlink(link)
     }
     return taken
   }
 
   remove(element: A): boolean {
-    if (!this.#elements.delete(element)) {
-      return false
+    let link = this.#bySubject === undefined ? this.#first : this.#bySubject.get(element.subject)
+    while (link !== undefined && link.element !== element) {
+      link = this.#bySubject === undefined ? link.behind : undefined
     }
-    this.bytes -= element.bytes
-    if (this.#bySubject?.get(element.subject) === element) {
-      this.#bySubject.delete(element.subject)
+    if (link !== undefined) {
+      this.#unlink(link)
     }
-    return true
+    return link !== undefined
   }
 
   clear(): Array<A> {
@@ -329,20 +343,41 @@ class Waiting<A extends Element> implements Queue<A> {
   }
 
   #add(element: A): void {
-    this.#elements.add(element)
+    const link = new Link(element, this.#last)
+    if (this.#last === undefined) {
+      this.#first = link
+    } else {
+      this.#last.behind = link
+    }
+    this.#last = link
+    this.#size++
     this.bytes += element.bytes
-    this.#bySubject?.set(element.subject, element)
+    this.#bySubject?.set(element.subject, link)
+  }
+
+  #unlink(link: Link<A>): void {
+    const { before, behind, element } = link
+    if (before === undefined) {
+      this.#first = behind
+    } else {
+      before.behind = behind
+    }
+    if (behind === undefined) {
+      this.#last = before
+    } else {
+      behind.before = before
+    }
+    link.before = undefined
+    link.behind = undefined
+    this.#size--
+    this.bytes -= element.bytes
+    if (this.#bySubject?.get(element.subject) === link) {
+      this.#bySubject.delete(element.subject)
+    }
   }
 
   #isFull(element: A, heldOutside: number, bytesOutside: number): boolean {
     return this.size + heldOutside >= this.#limit
       || this.bytes + bytesOutside + element.bytes > this.#settings.bytes
-  }
-
-  #first(): A | undefined {
-    for (const element of this.#elements) {
-      return element
-    }
-    return undefined
   }
 }

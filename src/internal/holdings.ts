@@ -86,7 +86,7 @@ export class Holdings {
     // Before 2.11 a server reports no ack floor for a consumer of which nothing is unanswered.
     this.#answered = standing.ackPending === 0 ? standing.delivered : standing.ackFloor
     this.leases.adopt(standing.leaseMs ?? this.leases.lengthMs, this.now())
-    if (this.unseen?.learned(standing, this.table.entries.keys()) === true) {
+    if (this.unseen?.learned(standing, this.table.inOrder.map(({ delivery }) => delivery.streamSequence)) === true) {
       this.#growPrefix()
     }
   }
@@ -97,7 +97,7 @@ export class Holdings {
     if (unseen?.isSpare(this.now()) !== true || queue.size + table.running >= this.#options.flow.queue.messages) {
       return false
     }
-    for (const { counted, phase } of unseen.waits ? [] : table.entries.values()) {
+    for (const { counted, phase } of unseen.waits ? [] : table.entries.all) {
       if (phase === "returning" && !counted) {
         return true
       }
@@ -150,7 +150,7 @@ export class Holdings {
   /** For the end: whatever has no verdict goes back. */
   handBackAll(): void {
     this.queue.clear()
-    for (const entry of this.table.entries.values()) {
+    for (const entry of this.table.inOrder) {
       if (isUndecided(entry)) {
         this.handBack(entry)
       }
@@ -162,7 +162,7 @@ export class Holdings {
     if (this.unseen === undefined) {
       return
     }
-    for (const entry of this.table.entries.values()) {
+    for (const entry of this.table.inOrder) {
       if (entry.phase === "settled" && entry.batch === 0) {
         this.verdicts.unconfirmed++
         this.decide(entry, Settlement.nak())
@@ -178,7 +178,7 @@ export class Holdings {
     if (this.unseen?.givesUp(now) === true) {
       this.#growPrefix()
     }
-    for (const entry of this.table.entries.values()) {
+    for (const entry of this.table.entries.all) {
       const isMissed = entry.phase === "settled" && entry.stale
       if ((entry.phase !== "returning" && !isMissed) || now < entry.since) {
         continue
@@ -208,7 +208,7 @@ export class Holdings {
     }
     // Also of those that have just ended.
     this.table.ended.forgetTokens()
-    for (const entry of this.table.entries.values()) {
+    for (const entry of this.table.entries.all) {
       entry.stale = true
       entry.batch = 0
     }
@@ -230,7 +230,7 @@ export class Holdings {
    */
   resumeAt(): number {
     let lowest = Math.min(this.highest, this.#answered) + 1
-    for (const entry of this.table.entries.values()) {
+    for (const entry of this.table.entries.all) {
       if (entry.settlement === undefined || entry.settlement._tag === "Nak") {
         lowest = Math.min(lowest, entry.delivery.streamSequence)
       }
@@ -269,7 +269,7 @@ export class Holdings {
 
   /** Under `upTo`: what stood in the way is gone, and what is settled behind it can be acknowledged. */
   #growPrefix(): void {
-    for (const entry of this.table.entries.values()) {
+    for (const entry of this.table.entries.all) {
       if (entry.phase === "settled") {
         this.verdicts.post(entry)
         return

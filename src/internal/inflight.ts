@@ -7,6 +7,7 @@
 import type { Delivery } from "../Message.ts"
 import type { Settlement } from "../Settlement.ts"
 import { type Answer, Remembered } from "./remembered.ts"
+import { Sequences } from "./sequences.ts"
 
 /**
  * Where an entry stands: waiting in the queue, with the reader, settled but not confirmed by the broker, or given back
@@ -14,7 +15,11 @@ import { type Answer, Remembered } from "./remembered.ts"
  */
 export type Phase = "queued" | "running" | "settled" | "returning"
 
-export interface Entry extends Answer {
+/**
+ * Made by a class, and not written as a literal: of literals V8 keeps count how many outlive a collection, and in a table
+ * that is full most of them do. Then it makes them old from birth, and each keeps what it points to from being collected.
+ */
+export class Entry implements Answer {
   readonly delivery: Delivery
   readonly subject: string
   readonly bytes: number
@@ -22,11 +27,11 @@ export interface Entry extends Answer {
   /** The consumer's own count of the delivery that the token is of. */
   consumerSequence: number
   /** The consumer was made anew, and has not delivered it yet: the token means another delivery there, or none. */
-  stale: boolean
-  phase: Phase
-  settlement: Settlement | undefined
+  stale = false
+  phase: Phase = "queued"
+  settlement: Settlement | undefined = undefined
   /** Whether it still takes up room: not once its verdict had to be sent again on a new connection. */
-  counted: boolean
+  counted = true
   /** Acknowledged when it was enqueued: its verdict is no longer the reader's. */
   readonly ackedEarly: boolean
   /** When the broker last started this lease anew, in ms. */
@@ -34,12 +39,23 @@ export interface Entry extends Answer {
   /** When the reader took it, or when a delayed return is due. */
   since: number
   /** The batch that carries its verdict; 0 before that. */
-  batch: number
-  onConfirmed: (() => void) | undefined
+  batch = 0
+  onConfirmed: (() => void) | undefined = undefined
+
+  constructor(delivery: Delivery, token: string, now: number, ackedEarly: boolean) {
+    this.delivery = delivery
+    this.subject = delivery.subject
+    this.bytes = delivery.bytes
+    this.token = token
+    this.consumerSequence = delivery.consumerSequence
+    this.ackedEarly = ackedEarly
+    this.leasedAt = now
+    this.since = now
+  }
 }
 
 export class InFlight {
-  readonly entries = new Map<number, Entry>()
+  readonly entries = new Sequences<Entry>()
   bytes = 0
   running = 0
   /** What takes up room. */
@@ -58,23 +74,13 @@ export class InFlight {
     return this.entries.get(sequence)
   }
 
+  /** The earliest message first. */
+  get inOrder(): Array<Entry> {
+    return this.entries.all.sort((a, b) => a.delivery.streamSequence - b.delivery.streamSequence)
+  }
+
   add(delivery: Delivery, token: string, now: number, ackedEarly: boolean): Entry {
-    const entry: Entry = {
-      delivery,
-      subject: delivery.subject,
-      bytes: delivery.bytes,
-      token,
-      consumerSequence: delivery.consumerSequence,
-      stale: false,
-      phase: "queued",
-      settlement: undefined,
-      ackedEarly,
-      leasedAt: now,
-      since: now,
-      counted: true,
-      batch: 0,
-      onConfirmed: undefined
-    }
+    const entry = new Entry(delivery, token, now, ackedEarly)
     this.entries.set(delivery.streamSequence, entry)
     this.bytes += entry.bytes
     this.counted++
@@ -118,7 +124,7 @@ export class InFlight {
    */
   reconnected(now: number): void {
     this.ended.reconnected(now)
-    for (const entry of this.entries.values()) {
+    for (const entry of this.entries.all) {
       // What goes back comes back, and needs its room then: behind it, `upTo` may hold all the rest.
       if (entry.phase === "settled" && entry.settlement?._tag !== "Nak") {
         this.uncount(entry)
@@ -144,14 +150,14 @@ export class InFlight {
    */
   prefix(): Array<Entry> {
     let open = Number.POSITIVE_INFINITY
-    for (const entry of this.entries.values()) {
+    for (const entry of this.entries.all) {
       if (!isDone(entry) && entry.delivery.streamSequence < open) {
         open = entry.delivery.streamSequence
       }
     }
     const covered: Array<Entry> = []
     let earliest = Number.POSITIVE_INFINITY
-    for (const entry of this.entries.values()) {
+    for (const entry of this.entries.all) {
       if (isDone(entry) && entry.delivery.streamSequence < open) {
         covered.push(entry)
       } else if (entry.phase !== "returning" && !entry.stale) {

@@ -65,7 +65,7 @@ export class Leases {
       return
     }
     const due: Array<Entry> = []
-    for (const entry of this.#table.entries.values()) {
+    for (const entry of this.#table.entries.all) {
       const runs = entry.phase === "running" && now - entry.since < this.#budgetMs
       const waits = entry.phase === "queued" && !entry.ackedEarly
       const isHeldUp = this.#upTo && entry.phase === "settled" && entry.batch === 0

@@ -1,11 +1,12 @@
 /**
  * How messages ended lately (decision 0004): by stream sequence, bounded in count and age, the oldest forgotten first.
  *
- * A ring keeps the order of forgetting. A map alone would do, but finding its first entry again and again means stepping
- * over all the deleted ones.
+ * A ring keeps the order of forgetting, and what is forgotten takes the next one in: there is one for each message, and it lives
+ * long enough to be in the way.
  */
 import type { Delivery } from "../Message.ts"
 import type { Settlement } from "../Settlement.ts"
+import { Sequences } from "./sequences.ts"
 
 /** A verdict and where it goes. */
 export interface Answer {
@@ -15,6 +16,7 @@ export interface Answer {
 }
 
 interface Ended extends Answer {
+  sequence: number
   token: string
   settlement: Settlement
   timestamp: number
@@ -27,8 +29,8 @@ const REMEMBERED_MS = 10_000
 const AFTER_RECONNECT_MS = 60_000
 
 export class Remembered {
-  readonly #ended = new Map<number, Ended>()
-  readonly #order: Array<number> = []
+  readonly #ended = new Sequences<Ended>()
+  readonly #order: Array<Ended> = []
   readonly #countMax: number
   #oldest = 0
   #forgetAfter = 0
@@ -37,23 +39,21 @@ export class Remembered {
     this.#countMax = countMax
   }
 
-  add(delivery: Delivery, token: string, settlement: Settlement, now: number): void {
-    const { streamSequence, timestamp } = delivery
-    let ended = this.#ended.get(streamSequence)
-    if (ended === undefined) {
-      // What is forgotten takes the new one in: there is one for each message, and it lives long enough to be in the way.
-      ended = this.#ended.size >= this.#countMax ? this.#forgetOldest() : undefined
-      this.#order[(this.#oldest + this.#ended.size) % this.#countMax] = streamSequence
-    }
-    if (ended === undefined) {
-      this.#ended.set(streamSequence, { timestamp, token, settlement, at: now })
+  add({ streamSequence: sequence, timestamp }: Delivery, token: string, settlement: Settlement, now: number): void {
+    const known = this.#ended.get(sequence)
+    if (known === undefined && this.#ended.size < this.#countMax) {
+      this.#remember({ sequence, timestamp, token, settlement, at: now })
       return
     }
+    const ended = known ?? this.#forgetOldest()
+    ended.sequence = sequence
     ended.timestamp = timestamp
     ended.token = token
     ended.settlement = settlement
     ended.at = now
-    this.#ended.set(streamSequence, ended)
+    if (known === undefined) {
+      this.#remember(ended)
+    }
   }
 
   /**
@@ -67,13 +67,13 @@ export class Remembered {
 
   /** What a new connection should hear once more. Copies: what is remembered is used again for others. */
   get answers(): ReadonlyArray<Answer> {
-    const told = [...this.#ended.values()].filter(({ token }) => token !== "")
+    const told = this.#inOrder.filter(({ token }) => token !== "")
     return told.map(({ settlement, token }) => ({ settlement, token }))
   }
 
   /** What they were answers to is no more. That they ended is still so. */
   forgetTokens(): void {
-    for (const ended of this.#ended.values()) {
+    for (const ended of this.#ended.all) {
       ended.token = ""
     }
   }
@@ -85,8 +85,7 @@ export class Remembered {
   /** Forgets what is old. */
   forget(now: number): void {
     while (now >= this.#forgetAfter && this.#ended.size > 0) {
-      const oldest = this.#ended.get(this.#order[this.#oldest] as number)
-      if (oldest !== undefined && now - oldest.at < REMEMBERED_MS) {
+      if (now - this.#order[this.#oldest]!.at < REMEMBERED_MS) {
         return
       }
       this.#forgetOldest()
@@ -97,10 +96,19 @@ export class Remembered {
     this.#ended.clear()
   }
 
-  #forgetOldest(): Ended | undefined {
-    const sequence = this.#order[this.#oldest] as number
-    const ended = this.#ended.get(sequence)
-    this.#ended.delete(sequence)
+  /** The oldest first. */
+  get #inOrder(): Array<Ended> {
+    return Array.from({ length: this.#ended.size }, (_, after) => this.#order[(this.#oldest + after) % this.#countMax]!)
+  }
+
+  #remember(ended: Ended): void {
+    this.#order[(this.#oldest + this.#ended.size) % this.#countMax] = ended
+    this.#ended.set(ended.sequence, ended)
+  }
+
+  #forgetOldest(): Ended {
+    const ended = this.#order[this.#oldest]!
+    this.#ended.delete(ended.sequence)
     this.#oldest = (this.#oldest + 1) % this.#countMax
     return ended
   }

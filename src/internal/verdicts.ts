@@ -49,7 +49,8 @@ export class Verdicts {
   /** Verdicts given up without the broker's word. */
   unconfirmed = 0
   readonly #options: Options
-  readonly #sent = new Map<number, Sent>()
+  /** Few at a time, the oldest first. A map that batches come to and leave keeps V8 from collecting them (`sequences.ts`). */
+  #sent: Array<Sent> = []
   #outbox: Array<Entry> = []
   #connected = false
   #deferred = false
@@ -61,7 +62,7 @@ export class Verdicts {
 
   /** Whether the broker owes its word on something that went out. */
   get isOwed(): boolean {
-    return this.#sent.size > 0
+    return this.#sent.length > 0
   }
 
   /** Puts a verdict with the others of this turn. */
@@ -103,17 +104,18 @@ export class Verdicts {
     for (const id of before) {
       this.#supersede(id)
     }
-    this.#sent.set(batch.id, batch)
+    this.#sent.push(batch)
     this.#options.write(batch)
   }
 
   /** The broker has processed every verdict of this batch. Whether the batch was known. */
   confirmed(id: number): boolean {
-    const batch = this.#sent.get(id)
+    const at = this.#sent.findIndex((batch) => batch.id === id)
+    const batch = this.#sent[at]
     if (batch === undefined) {
       return false
     }
-    this.#sent.delete(id)
+    this.#sent.splice(at, 1)
     this.#release(batch)
     return true
   }
@@ -129,10 +131,10 @@ export class Verdicts {
       this.#options.write({ id: NOBODY, entries: recent })
     }
     // Not as the arguments of one call: there can be more than a call takes.
-    for (const batch of this.#sent.values()) {
+    for (const batch of this.#sent) {
       this.#outbox = this.#outbox.concat(stillOwed(batch))
     }
-    this.#sent.clear()
+    this.#sent = []
     this.flush()
   }
 
@@ -142,11 +144,11 @@ export class Verdicts {
 
   /** A confirmation that does not come is asked for again; in the end the verdict counts as unconfirmed. */
   sendAgain(now: number): void {
-    for (const batch of [...this.#sent.values()]) {
+    for (const batch of [...this.#sent]) {
       if (!this.#connected || now - batch.sentAt < CONFIRM_WITHIN_MS) {
         continue
       }
-      this.#sent.delete(batch.id)
+      this.#sent.splice(this.#sent.indexOf(batch), 1)
       if (batch.attempt >= ATTEMPTS_MAX) {
         this.unconfirmed += batch.covers.length
         this.#release(batch)
@@ -165,12 +167,12 @@ export class Verdicts {
   /** Forgets what is under way, and lets go whoever waits for the broker's word on it. How many verdicts that were. */
   reset(): number {
     const open = new Set(this.#outbox)
-    for (const { covers } of this.#sent.values()) {
+    for (const { covers } of this.#sent) {
       for (const entry of covers) {
         open.add(entry)
       }
     }
-    this.#sent.clear()
+    this.#sent = []
     this.#outbox = []
     this.idle.openUnsafe()
     for (const entry of open) {
@@ -206,9 +208,7 @@ export class Verdicts {
 
   /** A batch of which everything has gone out again is waited for no more: the consumer it was for may not be there. */
   #supersede(id: number): void {
-    if (this.#sent.get(id)?.covers.every((entry) => entry.batch !== id) === true) {
-      this.#sent.delete(id)
-    }
+    this.#sent = this.#sent.filter((batch) => batch.id !== id || batch.covers.some((entry) => entry.batch === id))
   }
 
   #release(batch: Sent): void {
@@ -223,7 +223,7 @@ export class Verdicts {
   }
 
   #settleIdle(): void {
-    if (this.#sent.size === 0 && this.#outbox.length === 0) {
+    if (this.#sent.length === 0 && this.#outbox.length === 0) {
       this.idle.openUnsafe()
     }
   }

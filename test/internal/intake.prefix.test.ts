@@ -24,7 +24,7 @@ describe("one ack for a prefix", () => {
       turn()
       assert.deepStrictEqual(port.written, ["2.1 Ack", "5.1 Ack"])
       confirmAll()
-      assert.deepStrictEqual([...intake.holdings.table.entries.keys()], [6])
+      assert.deepStrictEqual(intake.holdings.table.inOrder.map(({ delivery }) => delivery.streamSequence), [6])
     }))
 
   it.effect("waits for what an earlier reader left unanswered", () =>

@@ -140,12 +140,10 @@ describe("pulling", () => {
           // After a reconnect, what was settled before may be unanswered at the broker still, and takes up no room.
           yield* act[kind](n)
           owed += port.pulls.splice(0).reduce((sum, [messages]) => sum + messages, 0)
-          const repeated = [...intake.holdings.table.entries.values()].filter((entry) => !entry.counted).length
+          const repeated = intake.holdings.table.entries.all.filter((entry) => !entry.counted).length
           assert.isAtMost(unanswered.size + owed - repeated, 10)
           const { delivered, displaced, held, lost, returned, settled } = ledger()
-          const undecided = [...intake.holdings.table.entries.values()].filter((entry) =>
-            entry.settlement === undefined
-          )
+          const undecided = intake.holdings.table.entries.all.filter((entry) => entry.settlement === undefined)
           assert.strictEqual(held, undecided.length)
           assert.strictEqual(delivered, settled + displaced + lost + returned + held)
         }

@@ -25,39 +25,69 @@ export interface AckAddress {
 
 const EMPTY = new Uint8Array(0)
 const PREFIX = "$JS.ACK."
-/** Dots behind the prefix. */
-const V1_DOTS = 6
-const V2_DOTS_MIN = 8
+/** Behind the prefix. */
+const V1_TOKENS = 7
+const V2_TOKENS_MIN = 9
+const ACK = "+ACK"
+const ACK_END = ` ${ACK.length}\r\n${ACK}\r\n`
 const DOT = 46
 const ZERO = 48
 const NINE = 57
 
-/** Reads an ack address; `undefined` for anything else, which is then not a delivery of ours. */
-export const parse = (reply: string): AckAddress | undefined => {
-  if (!reply.startsWith(PREFIX)) {
-    return undefined
+/** Whether a message is a delivery of some consumer. */
+export const isAddress = (reply: string): boolean => reply.startsWith(PREFIX)
+
+/**
+ * Reads ack addresses of one consumer, and has the fields of the last one that it read. There is one for each message, and
+ * all of them begin alike: that is looked at once, and what follows is read without taking it apart first.
+ */
+export class AddressReader implements AckAddress {
+  stream = ""
+  consumer = ""
+  deliveryCount = 0
+  streamSequence = 0
+  consumerSequence = 0
+  timestamp = 0
+  pending = 0
+  #alike: string | undefined
+  #address = ""
+  #at = 0
+
+  /** Whether it is an address of this consumer. */
+  read(address: string, stream: string, consumer: string): boolean {
+    if (this.consumer !== consumer || this.#alike === undefined || !address.startsWith(this.#alike)) {
+      this.#alike = beginning(address, stream, consumer)
+      if (this.#alike === undefined) {
+        return false
+      }
+      this.stream = stream
+      this.consumer = consumer
+    }
+    this.#address = address
+    this.#at = this.#alike.length
+    this.deliveryCount = this.#number()
+    this.streamSequence = this.#number()
+    this.consumerSequence = this.#number()
+    this.timestamp = this.#number() / 1e6
+    this.pending = this.#number()
+    return Number.isSafeInteger(this.streamSequence) && Number.isSafeInteger(this.deliveryCount)
   }
-  const tokens = new Tokens(reply, PREFIX.length)
-  const dots = tokens.dots
-  if (dots !== V1_DOTS && dots < V2_DOTS_MIN) {
-    return undefined
+
+  #number(): number {
+    const address = this.#address
+    let number = 0
+    let at = this.#at
+    for (; at < address.length; at++) {
+      const code = address.charCodeAt(at)
+      if (code === DOT) {
+        at++
+        break
+      }
+      number = code < ZERO || code > NINE ? Number.NaN : number * 10 + (code - ZERO)
+    }
+    this.#at = at
+    return number
   }
-  if (dots !== V1_DOTS) {
-    tokens.text()
-    tokens.text()
-  }
-  const address = {
-    stream: tokens.text(),
-    consumer: tokens.text(),
-    deliveryCount: tokens.number(),
-    streamSequence: tokens.number(),
-    consumerSequence: tokens.number(),
-    timestamp: tokens.number() / 1e6,
-    pending: tokens.number()
-  }
-  return Number.isSafeInteger(address.streamSequence) && Number.isSafeInteger(address.deliveryCount)
-    ? address
-    : undefined
 }
 
 /** Field by field: there is one for each message, and a spread would cost more than all the rest. */
@@ -81,12 +111,17 @@ export const deliveryOf = (raw: Raw, address: AckAddress): Delivery => {
 /** The verdicts in the order of their entries. The last one asks for an answer there. */
 export const lines = (entries: ReadonlyArray<Answer>, termReason: boolean, confirmTo: string): string => {
   const last = entries.length - 1
-  let text = ""
+  const words: Array<string> = []
   for (let i = 0; i <= last; i++) {
     const { settlement, token } = entries[i]!
-    text += line(token, encode(settlement ?? Settlement.ack, termReason), i === last ? confirmTo : undefined)
+    if (settlement?._tag === "Ack" && i < last) {
+      words.push("PUB ", token, ACK_END)
+    } else {
+      words.push(line(token, encode(settlement ?? Settlement.ack, termReason), i === last ? confirmTo : undefined))
+    }
   }
-  return text
+  // Not one to the other: each step would make a string of its own.
+  return words.join("")
 }
 
 /** `+WPI`: the work is in progress, start the ack wait anew. */
@@ -94,52 +129,23 @@ export const IN_PROGRESS = "+WPI"
 
 // internals
 
-/** Reads one token after the other: each delivery has an address, and splitting it would cost most of what reading does. */
-class Tokens {
-  readonly #address: string
-  #at: number
-
-  constructor(address: string, from: number) {
-    this.#address = address
-    this.#at = from
+/** What all addresses of this consumer begin with, if this is one of them. */
+const beginning = (address: string, stream: string, consumer: string): string | undefined => {
+  if (!isAddress(address)) {
+    return undefined
   }
-
-  get dots(): number {
-    let dots = 0
-    for (let at = this.#at; at < this.#address.length; at++) {
-      if (this.#address.charCodeAt(at) === DOT) {
-        dots++
-      }
-    }
-    return dots
-  }
-
-  text(): string {
-    const end = this.#address.indexOf(".", this.#at)
-    const text = this.#address.slice(this.#at, end)
-    this.#at = end + 1
-    return text
-  }
-
-  number(): number {
-    let number = 0
-    for (; this.#at < this.#address.length; this.#at++) {
-      const code = this.#address.charCodeAt(this.#at)
-      if (code === DOT) {
-        this.#at++
-        break
-      }
-      number = code < ZERO || code > NINE ? Number.NaN : number * 10 + (code - ZERO)
-    }
-    return number
-  }
+  const tokens = address.slice(PREFIX.length).split(".")
+  const before = tokens.length === V1_TOKENS ? 0 : 2
+  const isOurs = (before === 0 || tokens.length >= V2_TOKENS_MIN)
+    && tokens[before] === stream && tokens[before + 1] === consumer
+  return isOurs ? `${PREFIX}${tokens.slice(0, before + 2).join(".")}.` : undefined
 }
 
 /** A verdict in the broker's words. The reason of a term is sent where the server reads it (2.11 and newer). */
 const encode = (settlement: Settlement.Settlement, termReason: boolean): string => {
   switch (settlement._tag) {
     case "Ack":
-      return "+ACK"
+      return ACK
     case "Nak":
       return settlement.delayMs > 0 ? `-NAK {"delay": ${Math.round(settlement.delayMs * 1e6)}}` : "-NAK"
     case "Term":

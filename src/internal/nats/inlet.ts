@@ -96,6 +96,8 @@ class Reading implements Port, Tenant {
   #streamSequence = 0
   #verifying = false
   #replacing = false
+  #termReason = false
+  readonly #address = new Acks.AddressReader()
   readonly #troubles = new Troubles()
   readonly #silence = new Silence()
   #left = false
@@ -131,6 +133,7 @@ class Reading implements Port, Tenant {
 
   readonly up = (link: Link): void => {
     this.#link = link
+    this.#termReason = this.#options.supervisor.capabilities.termReason
     this.#pulls.endAll()
     this.#silence.end()
     this.#listen()
@@ -189,9 +192,8 @@ class Reading implements Port, Tenant {
       this.intake.confirmed(batch.id)
       return
     }
-    const { termReason } = this.#options.supervisor.capabilities
     this.#silence.asked(this.#clock.currentTimeMillisUnsafe())
-    this.#link.write(Acks.lines(batch.entries, termReason, `${this.#options.inbox}.a.${batch.id}`))
+    this.#link.write(Acks.lines(batch.entries, this.#termReason, `${this.#options.inbox}.a.${batch.id}`))
   }
 
   readonly extend = (entries: ReadonlyArray<Entry>): void => {
@@ -255,16 +257,14 @@ class Reading implements Port, Tenant {
 
   #received(raw: Raw): void {
     const now = this.#clock.currentTimeMillisUnsafe()
-    const address = Acks.parse(raw.reply)
-    if (address === undefined) {
-      this.#status(raw, now)
-      return
-    }
-    if (address.stream !== this.#source.stream || address.consumer !== this.consumer) {
+    if (!this.#address.read(raw.reply, this.#source.stream, this.consumer)) {
+      if (!Acks.isAddress(raw.reply)) {
+        this.#status(raw, now)
+      }
       return
     }
     this.#troubles.passed()
-    const delivery = Acks.deliveryOf(raw, address)
+    const delivery = Acks.deliveryOf(raw, this.#address)
     this.#pulls.served(delivery.bytes, now)
     this.#answered(now)
     if (this.#source._tag === "ordered" && !this.#isNext(delivery)) {

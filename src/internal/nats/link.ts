@@ -196,7 +196,7 @@ interface Internals {
 const rawOf = (message: Msg): Raw => {
   const { _msg: { hdr, reply, subject }, _rdata } = message as unknown as Internals
   return {
-    subject: textOf(subject),
+    subject: subjectOf(subject),
     reply: reply === undefined ? "" : textOf(reply),
     bytes: _rdata ?? EMPTY,
     headerLength: Math.max(0, hdr)
@@ -206,6 +206,26 @@ const rawOf = (message: Msg): Raw => {
 /** A name of a few bytes costs the client's own decoder twice as much, and each message has two. */
 const textOf = (bytes: Uint8Array): string =>
   (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)).toString()
+
+/** The subject that was read last: most messages of a reader have the one of the message before. */
+const lastSubject = { bytes: new Uint8Array(256), length: -1, text: "" }
+
+const subjectOf = (bytes: Uint8Array): string => {
+  let at = bytes.length === lastSubject.length ? 0 : -1
+  while (at >= 0 && at < bytes.length) {
+    at = bytes[at] === lastSubject.bytes[at] ? at + 1 : -1
+  }
+  if (at >= 0) {
+    return lastSubject.text
+  }
+  const text = textOf(bytes)
+  if (bytes.length <= lastSubject.bytes.length) {
+    lastSubject.bytes.set(bytes)
+    lastSubject.length = bytes.length
+    lastSubject.text = text
+  }
+  return text
+}
 
 const isAuth = (error: unknown): boolean =>
   error instanceof errors.AuthorizationError || error instanceof errors.UserAuthenticationExpiredError

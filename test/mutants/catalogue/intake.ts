@@ -306,9 +306,9 @@ const choosing: ReadonlyArray<Mutant> = [
     breaks: "the strategy latest takes the older message of a subject out and names it to nobody",
     against: "I4",
     file: "src/Queue.ts",
-    find: `      this.remove(older)
-      displaced = [older]`,
-    replace: `      this.remove(older)`
+    find: `      this.#unlink(older)
+      displaced = [older.element]`,
+    replace: `      this.#unlink(older)`
   },
   {
     name: "hybrid-asks-all-patterns",
