@@ -9,7 +9,7 @@ import { Delivery } from "../../Message.ts"
 import * as Settlement from "../../Settlement.ts"
 import type { Answer } from "../remembered.ts"
 import { line } from "./frames.ts"
-import type { Raw } from "./link.ts"
+import type { Raw } from "./raw.ts"
 import { keep } from "./slab.ts"
 
 export interface AckAddress {
@@ -92,11 +92,12 @@ export class AddressReader implements AckAddress {
 
 /** Field by field: there is one for each message, and a spread would cost more than all the rest. */
 export const deliveryOf = (raw: Raw, address: AckAddress): Delivery => {
-  const bytes = keep(raw.bytes)
+  const bytes = keep(raw.bytes, raw.from, raw.to)
+  const headerLength = raw.payloadFrom - raw.from
   return new Delivery({
     subject: raw.subject,
-    payload: raw.headerLength === 0 ? bytes : bytes.subarray(raw.headerLength),
-    headerBytes: raw.headerLength === 0 ? EMPTY : bytes.subarray(0, raw.headerLength),
+    payload: headerLength === 0 ? bytes : bytes.subarray(headerLength),
+    headerBytes: headerLength === 0 ? EMPTY : bytes.subarray(0, headerLength),
     stream: address.stream,
     consumer: address.consumer,
     streamSequence: address.streamSequence,

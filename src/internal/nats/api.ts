@@ -8,9 +8,9 @@ import { because, Rejected, type TransportError, Unsupported } from "../../Trans
 import { checkPurge } from "../purge.ts"
 import * as Codes from "./codes.ts"
 import * as Consumers from "./consumers.ts"
-import { payloadOf, type Raw } from "./link.ts"
 import * as Mapping from "./mapping.ts"
 import * as Names from "./names.ts"
+import type { Raw } from "./raw.ts"
 import type { Requests } from "./requests.ts"
 
 type Json = { readonly [key: string]: unknown }
@@ -129,7 +129,7 @@ const decode = (
   Effect.suspend(() => {
     let answer: Json
     try {
-      answer = JSON.parse(decoder.decode(payloadOf(raw))) as Json
+      answer = JSON.parse(decoder.decode(raw.payload)) as Json
     } catch {
       const detail = "the answer is not JSON"
       return Effect.fail(because(new Rejected({ operation, code: 0, detail, transient: true })))

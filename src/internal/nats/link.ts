@@ -3,35 +3,21 @@
  *
  * The client's own reconnect is switched off: when it closes, falls silent or is refused, this link is over, and the
  * supervisor makes a new one. The link is the only file that touches the client's objects, and the only one that knows
- * which of its internals we rely on: the bytes of a message (the client's own decoder throws on a header that another
- * client got away with, and is slow with names), the buffer of what goes out (many small messages cost it more than one
- * large piece), and the socket (a stale connection whose socket is full never finishes closing).
+ * which of its internals we rely on: its parser (`incoming.ts`; it is slow, and throws on a header that another client got
+ * away with), the buffer of what goes out (many small messages cost it more than one large piece), and the socket (a stale
+ * connection whose socket is full never finishes closing).
  */
 import {
   connect,
   type ConnectionOptions,
   errors,
-  type Msg,
   type NatsConnection,
   type Subscription
 } from "@nats-io/transport-node"
 import { Buffer } from "node:buffer"
 import * as TransportError from "../../TransportError.ts"
-
-/** A message as it came from the socket. Its bytes are a part of the socket's: whoever keeps them copies them. */
-export interface Raw {
-  readonly subject: string
-  readonly reply: string
-  /** Header block and payload, behind one another. */
-  readonly bytes: Uint8Array
-  readonly headerLength: number
-}
-
-export const headersOf = ({ bytes, headerLength }: Raw): Uint8Array =>
-  headerLength === 0 ? EMPTY : bytes.subarray(0, headerLength)
-
-export const payloadOf = ({ bytes, headerLength }: Raw): Uint8Array =>
-  headerLength === 0 ? bytes : bytes.subarray(headerLength)
+import { Incoming } from "./incoming.ts"
+import type { Raw } from "./raw.ts"
 
 export interface Subscribed {
   /** Ends the subscription; what the server had sent before it knew has been handed over when the promise resolves. */
@@ -50,7 +36,6 @@ export interface LinkEvents {
   readonly defect: (error: unknown) => void
 }
 
-const EMPTY = new Uint8Array(0)
 /**
  * A peer that has gone silent is found out when the ping after four unanswered ones is due. That is four to five pauses after
  * it went, depending on where between two pings that was: 2.0 to 2.5 s. Not earlier, because until then its server serves the
@@ -66,6 +51,7 @@ export class Link {
   readonly maxPayload: number
   readonly #connection: NatsConnection
   readonly #events: LinkEvents
+  readonly #incoming: Incoming
   #over = false
 
   private constructor(connection: NatsConnection, events: LinkEvents) {
@@ -74,6 +60,10 @@ export class Link {
     this.server = connection.getServer()
     this.version = connection.info?.version ?? "0.0.0"
     this.maxPayload = connection.info?.max_payload ?? 1024 * 1024
+    const { parser } = internalsOf(connection).protocol
+    const pass = parser.parse.bind(parser)
+    this.#incoming = new Incoming(pass)
+    parser.parse = (bytes) => this.#read(bytes)
     void this.#watch()
     void connection.closed().then((error) => this.#end(error === undefined ? undefined : reasonOf(error)))
   }
@@ -108,37 +98,40 @@ export class Link {
     if (this.#over || this.#connection.isClosed()) {
       return
     }
-    const { protocol } = this.#connection as unknown as { protocol: { sendCommand: (bytes: Uint8Array) => void } }
+    const { protocol } = internalsOf(this.#connection)
     protocol.sendCommand(typeof frames === "string" ? Buffer.from(frames) : frames)
   }
 
   /** Calls back for each message, in the client's read loop: the callback must be short and must not wait. */
   subscribe(subject: string, onMessage: (message: Raw) => void): Subscribed {
-    let subscription: Subscription | undefined
     if (this.#over) {
       return { drain: () => Promise.resolve(), end: () => {} }
     }
+    let subscription: Subscription
     try {
-      subscription = this.#connection.subscribe(subject, {
-        callback: (error, message) => {
-          if (error !== null && error !== undefined) {
-            return
-          }
-          try {
-            onMessage(rawOf(message))
-          } catch (defect) {
-            this.#events.defect(defect)
-          }
-        }
-      })
+      // The client only keeps account of it: what comes is read here.
+      subscription = this.#connection.subscribe(subject, { callback: () => {} })
     } catch (error) {
       this.#events.defect(error)
+      return { drain: () => Promise.resolve(), end: () => {} }
     }
+    const sid = subscription.getID()
+    this.#incoming.listen(sid, (message) => {
+      try {
+        onMessage(message)
+      } catch (defect) {
+        this.#events.defect(defect)
+      }
+    })
     return {
-      drain: () => this.#over || subscription === undefined ? Promise.resolve() : subscription.drain().catch(() => {}),
+      drain: async () => {
+        await (this.#over ? undefined : subscription.drain().catch(() => {}))
+        this.#incoming.ignore(sid)
+      },
       end: () => {
+        this.#incoming.ignore(sid)
         if (!this.#over) {
-          subscription?.unsubscribe()
+          subscription.unsubscribe()
         }
       }
     }
@@ -154,9 +147,18 @@ export class Link {
   /** Ends it now, whatever state the socket is in. */
   discard(): void {
     this.#over = true
-    const internals = this.#connection as unknown as { protocol?: { transport?: { discard?: () => void } } }
+    this.#incoming.end()
     void this.#connection.close().catch(() => {})
-    internals.protocol?.transport?.discard?.()
+    internalsOf(this.#connection).protocol.transport?.discard?.()
+  }
+
+  #read(bytes: Uint8Array): void {
+    try {
+      this.#incoming.feed(bytes)
+    } catch (error) {
+      this.#end(reasonOf(error))
+      this.discard()
+    }
   }
 
   #end(reason: TransportError.Reason | undefined): void {
@@ -189,43 +191,14 @@ export class Link {
 // internals
 
 interface Internals {
-  readonly _msg: { readonly subject: Uint8Array; readonly reply: Uint8Array | undefined; readonly hdr: number }
-  readonly _rdata: Uint8Array | undefined
-}
-
-const rawOf = (message: Msg): Raw => {
-  const { _msg: { hdr, reply, subject }, _rdata } = message as unknown as Internals
-  return {
-    subject: subjectOf(subject),
-    reply: reply === undefined ? "" : textOf(reply),
-    bytes: _rdata ?? EMPTY,
-    headerLength: Math.max(0, hdr)
+  readonly protocol: {
+    readonly parser: { parse: (bytes: Uint8Array) => void }
+    readonly sendCommand: (bytes: Uint8Array) => void
+    readonly transport?: { readonly discard?: () => void }
   }
 }
 
-/** A name of a few bytes costs the client's own decoder twice as much, and each message has two. */
-const textOf = (bytes: Uint8Array): string =>
-  (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)).toString()
-
-/** The subject that was read last: most messages of a reader have the one of the message before. */
-const lastSubject = { bytes: new Uint8Array(256), length: -1, text: "" }
-
-const subjectOf = (bytes: Uint8Array): string => {
-  let at = bytes.length === lastSubject.length ? 0 : -1
-  while (at >= 0 && at < bytes.length) {
-    at = bytes[at] === lastSubject.bytes[at] ? at + 1 : -1
-  }
-  if (at >= 0) {
-    return lastSubject.text
-  }
-  const text = textOf(bytes)
-  if (bytes.length <= lastSubject.bytes.length) {
-    lastSubject.bytes.set(bytes)
-    lastSubject.length = bytes.length
-    lastSubject.text = text
-  }
-  return text
-}
+const internalsOf = (connection: NatsConnection): Internals => connection as unknown as Internals
 
 const isAuth = (error: unknown): boolean =>
   error instanceof errors.AuthorizationError || error instanceof errors.UserAuthenticationExpiredError

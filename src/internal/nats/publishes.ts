@@ -11,7 +11,7 @@ import type { Receipt } from "../../Transport.ts"
 import { Closed, Disconnected, PermissionDenied, type Reason, TimedOut } from "../../TransportError.ts"
 import { prepare } from "../outgoing.ts"
 import { Frames } from "./frames.ts"
-import type { Raw } from "./link.ts"
+import type { Raw } from "./raw.ts"
 import { Receipts } from "./receipts.ts"
 import type { Supervisor, Tenant } from "./supervisor.ts"
 

@@ -3,7 +3,7 @@ import type { Outgoing } from "../../Message.ts"
 import type { Receipt } from "../../Transport.ts"
 import { Invalid, NoResponders } from "../../TransportError.ts"
 import * as Codes from "./codes.ts"
-import { payloadOf, type Raw } from "./link.ts"
+import type { Raw } from "./raw.ts"
 import { NO_RESPONDERS, statusOf } from "./requests.ts"
 
 const decoder = new TextDecoder()
@@ -23,8 +23,7 @@ export class Receipts {
   #prefix = new Uint8Array(0)
 
   read(raw: Raw, { subject }: Outgoing): Receipt {
-    const payload = payloadOf(raw)
-    const sequence = this.#sequenceOf(payload)
+    const sequence = this.#sequenceOf(raw)
     if (sequence > 0) {
       return { _tag: "Confirmed", stream: this.#stream, sequence, duplicate: false }
     }
@@ -32,7 +31,7 @@ export class Receipts {
       return { _tag: "NotSent", reason: new NoResponders({ subject }) }
     }
     try {
-      const text = decoder.decode(payload)
+      const text = decoder.decode(raw.payload)
       const ack = JSON.parse(text) as {
         readonly stream?: string
         readonly seq?: number
@@ -58,20 +57,21 @@ export class Receipts {
   }
 
   /** The sequence in an ack like the last plain one; 0 for any other. */
-  #sequenceOf(payload: Uint8Array): number {
+  #sequenceOf({ bytes, payloadFrom, to }: Raw): number {
     const prefix = this.#prefix
-    const end = payload.length - 1
-    if (prefix.length === 0 || end <= prefix.length || payload[end] !== BRACE) {
+    const digitsFrom = payloadFrom + prefix.length
+    const end = to - 1
+    if (prefix.length === 0 || end <= digitsFrom || bytes[end] !== BRACE) {
       return 0
     }
     for (let i = 0; i < prefix.length; i++) {
-      if (payload[i] !== prefix[i]) {
+      if (bytes[payloadFrom + i] !== prefix[i]) {
         return 0
       }
     }
     let sequence = 0
-    for (let i = prefix.length; i < end; i++) {
-      const digit = payload[i]!
+    for (let i = digitsFrom; i < end; i++) {
+      const digit = bytes[i]!
       if (digit < ZERO || digit > NINE) {
         return 0
       }

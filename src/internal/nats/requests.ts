@@ -19,14 +19,13 @@ import {
   type TransportError
 } from "../../TransportError.ts"
 import { line } from "./frames.ts"
-import { headersOf, type Raw } from "./link.ts"
+import type { Raw } from "./raw.ts"
 import type { Supervisor, Tenant } from "./supervisor.ts"
 
 export const NO_RESPONDERS = 503
 
 /** The code of a status message, or 0 for a message with a content. */
-export const statusOf = (raw: Raw): number =>
-  raw.headerLength === 0 ? 0 : Headers.decodeStatus(headersOf(raw))?.code ?? 0
+export const statusOf = (raw: Raw): number => raw.hasHeaders ? Headers.decodeStatus(raw.headers)?.code ?? 0 : 0
 
 const UNSAFE = /[\s\0]/
 

@@ -1,3 +1,5 @@
+import type { Buffer } from "node:buffer"
+
 /** A place for messages of about a size. */
 class Slab {
   readonly #bytes: number
@@ -8,15 +10,14 @@ class Slab {
     this.#bytes = bytes
   }
 
-  copy(data: Uint8Array): Uint8Array {
-    const { length } = data
-    if (this.#used + length > this.#place.length) {
+  copy(data: Buffer, from: number, to: number): Uint8Array {
+    if (this.#used + to - from > this.#place.length) {
       this.#place = new Uint8Array(this.#bytes)
       this.#used = 0
     }
-    this.#place.set(data, this.#used)
-    const own = new Uint8Array(this.#place.buffer, this.#used, length)
-    this.#used += length
+    data.copy(this.#place, this.#used, from, to)
+    const own = new Uint8Array(this.#place.buffer, this.#used, to - from)
+    this.#used += to - from
     return own
   }
 }
@@ -31,13 +32,13 @@ const large = new Slab(LARGE_BYTES)
  * Bytes that may be kept: a small message must not keep the whole chunk of the socket alive that it came in, and a piece of
  * memory for each costs more than what it holds. So those that are a quarter of a place, or less, share one.
  */
-export const keep = (data: Uint8Array): Uint8Array => {
-  const { length } = data
+export const keep = (data: Buffer, from: number, to: number): Uint8Array => {
+  const length = to - from
   if (length * 2 >= data.buffer.byteLength) {
-    return new Uint8Array(data.buffer, data.byteOffset, length)
+    return new Uint8Array(data.buffer, data.byteOffset + from, length)
   }
   if (length * 4 <= SMALL_BYTES) {
-    return small.copy(data)
+    return small.copy(data, from, to)
   }
-  return length * 4 <= LARGE_BYTES ? large.copy(data) : new Uint8Array(data)
+  return length * 4 <= LARGE_BYTES ? large.copy(data, from, to) : new Uint8Array(data.subarray(from, to))
 }

@@ -1,7 +1,7 @@
 /** What a server says about a pull, in the headers of a message without a body. */
 import * as Headers from "../../Headers.ts"
-import { headersOf, type Raw } from "./link.ts"
 import type { Owed } from "./pulls.ts"
+import type { Raw } from "./raw.ts"
 
 export const HEARTBEAT = 100
 export const CONFLICT = 409
@@ -17,7 +17,7 @@ export interface Status {
 }
 
 export const parse = (raw: Raw): Status | undefined => {
-  const status = Headers.decodeStatus(headersOf(raw))
+  const status = Headers.decodeStatus(raw.headers)
   return status === undefined ? undefined : {
     code: status.code,
     id: idOf(raw),

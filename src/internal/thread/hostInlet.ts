@@ -11,16 +11,23 @@ import { eachVerdict, packDeliveries, type PackedDeliveries, type PackedVerdicts
 import { plain, type PlainReason } from "./plain.ts"
 import type { Shared } from "./shared.ts"
 
-interface Kept {
-  number: number
+/** A place for a delivery that waits for its verdict. Places are used again, and the numbers of what stands there go up. */
+class Kept {
   readonly place: number
+  number = 0
   /** Nothing once it is settled: the place waits for another one. */
-  delivery: Delivery | undefined
+  delivery: Delivery | undefined = undefined
   /** What was last seen of a handler on it, and when that changed. */
-  runs: number
-  since: number
+  runs = 0
+  since = 0
+  /** The application was told that it is lost. */
+  isLost = false
   /** It was settled here, because its handler took too long: the application has no say in it any more. */
-  isOver: boolean
+  isOver = false
+
+  constructor(place: number) {
+    this.place = place
+  }
 }
 
 /** The application interrupts a handler by itself, as soon as it can; so long it may take for that. */
@@ -50,10 +57,9 @@ export interface Options {
 export class HostInlet {
   readonly #options: Options
   readonly #living: Living
-  readonly #kept = new Map<number, Kept>()
+  readonly #places: Array<Kept> = []
   readonly #free: Array<Kept> = []
   #numbers: number
-  #places = 0
   #taking: Fiber.Fiber<void> | undefined
 
   constructor(options: Options, living: Living) {
@@ -75,7 +81,8 @@ export class HostInlet {
       onFailure: (end) => Effect.sync(() => ended(end._tag === "TransportError" ? plain(end.reason) : undefined))
     })
     // Whoever was told to stop may still be handing over.
-    this.#taking = run(before === undefined ? taking : Effect.andThen(Fiber.await(before), taking))
+    const isAfter = before !== undefined && before.pollUnsafe() === undefined
+    this.#taking = run(isAfter ? Effect.andThen(Fiber.await(before), taking) : taking)
   }
 
   untake(): void {
@@ -84,13 +91,15 @@ export class HostInlet {
 
   settle(packed: PackedVerdicts): Effect.Effect<void> {
     const verdicts: Array<Verdict> = []
-    eachVerdict(packed, (number, settlement) => {
-      const kept = this.#kept.get(number)
-      if (kept !== undefined) {
+    eachVerdict(packed, (number, place, settlement) => {
+      const kept = this.#places[place]
+      const delivery = kept?.number === number ? kept.delivery : undefined
+      if (kept !== undefined && delivery !== undefined) {
         if (settlement !== undefined && !kept.isOver) {
-          verdicts.push({ delivery: kept.delivery!, settlement })
+          verdicts.push({ delivery, settlement })
         }
-        this.#forget(kept)
+        kept.delivery = undefined
+        this.#free.push(kept)
       }
     })
     return this.#living.inlet.settle(verdicts)
@@ -113,8 +122,10 @@ export class HostInlet {
 
   /** The application holds nothing any longer, and learns it before it does anything else. */
   lose(): void {
-    for (const { place } of this.#kept.values()) {
-      this.#options.shared.setLost(place, true)
+    for (const kept of this.#places) {
+      if (kept.delivery !== undefined) {
+        this.#setLost(kept, true)
+      }
     }
   }
 
@@ -128,19 +139,21 @@ export class HostInlet {
     const { overdue, shared } = this.#options
     const { inlet } = this.#living
     const over: Array<Verdict> = []
-    for (const kept of this.#kept.values()) {
-      const delivery = kept.delivery!
-      const { place } = kept
+    for (const kept of this.#places) {
+      const { delivery, place } = kept
+      if (delivery === undefined) {
+        continue
+      }
       const runs = shared.runs(place)
       if (runs !== kept.runs) {
         kept.runs = runs
         kept.since = now
       }
       if (!inlet.holds(delivery)) {
-        shared.setLost(place, true)
+        this.#setLost(kept, true)
       } else if (overdue !== undefined && runs % 2 === 1 && now - kept.since >= overdue.afterMs + INTERRUPT_WITHIN_MS) {
         kept.isOver = true
-        shared.setLost(place, true)
+        this.#setLost(kept, true)
         const isLast = delivery.deliveryCount >= overdue.terminateFrom
         over.push({ delivery, settlement: isLast ? Settlement.term("TimeBudgetExceeded") : Settlement.nak() })
       }
@@ -165,25 +178,26 @@ export class HostInlet {
     if (acksEarly(delivery.subject)) {
       return UNKEPT
     }
-    // Places are used again, and what stands for them with them.
     const kept = this.#free.pop() ?? this.#place()
     kept.number = ++this.#numbers
     kept.delivery = delivery
     kept.runs = shared.runs(kept.place)
     kept.since = Number.POSITIVE_INFINITY
     kept.isOver = false
-    shared.setLost(kept.place, false)
-    this.#kept.set(kept.number, kept)
+    this.#setLost(kept, false)
     return kept
   }
 
   #place(): Kept {
-    return { number: 0, place: this.#places++, delivery: undefined, runs: 0, since: 0, isOver: false }
+    const kept = new Kept(this.#places.length)
+    this.#places.push(kept)
+    return kept
   }
 
-  #forget(kept: Kept): void {
-    this.#kept.delete(kept.number)
-    kept.delivery = undefined
-    this.#free.push(kept)
+  #setLost(kept: Kept, isLost: boolean): void {
+    if (kept.isLost !== isLost) {
+      kept.isLost = isLost
+      this.#options.shared.setLost(kept.place, isLost)
+    }
   }
 }

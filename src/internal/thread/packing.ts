@@ -116,12 +116,13 @@ export const unpackDeliveries = (
 // verdicts
 
 export interface PackedVerdicts {
-  /** Two numbers for each: the delivery's, and the nak's delay, or -1 for an ack, -2 for a term, -3 for none. */
+  /** Three numbers for each: the delivery's, its place, and the nak's delay, or -1 for an ack, -2 for a term, -3 for none. */
   readonly table: ArrayBuffer
   /** The reasons of the terms, in order. */
   readonly reasons: ReadonlyArray<string>
 }
 
+const VERDICT_COLUMNS = 3
 const ACK = -1
 const TERM = -2
 const NONE = -3
@@ -136,8 +137,8 @@ export class Verdicts {
   }
 
   /** Without a settlement: the delivery was lost, and the application has let go of it. */
-  add(number: number, settlement: Settlement.Settlement | undefined): void {
-    this.#numbers.push(number, this.#code(settlement))
+  add({ number, place }: Pick<Crossed, "number" | "place">, settlement: Settlement.Settlement | undefined): void {
+    this.#numbers.push(number, place, this.#code(settlement))
   }
 
   pack(): PackedVerdicts {
@@ -161,14 +162,15 @@ export class Verdicts {
 
 export const eachVerdict = (
   { reasons, table }: PackedVerdicts,
-  each: (number: number, settlement: Settlement.Settlement | undefined) => void
+  each: (number: number, place: number, settlement: Settlement.Settlement | undefined) => void
 ): void => {
   const numbers = new Float64Array(table)
   let terms = 0
-  for (let row = 0; row < numbers.length; row += 2) {
-    const what = numbers[row + 1]!
+  for (let row = 0; row < numbers.length; row += VERDICT_COLUMNS) {
+    const what = numbers[row + 2]!
     each(
       numbers[row]!,
+      numbers[row + 1]!,
       what === ACK
         ? Settlement.ack
         : what === TERM

@@ -29,7 +29,9 @@ export class Place {
   }
 
   settled(number: number): void {
-    this.#open.delete(number)
+    if (this.#source._tag === "ephemeral") {
+      this.#open.delete(number)
+    }
   }
 
   /** The source from where reading goes on. What has come and has no verdict will come again. */

@@ -92,7 +92,7 @@ export class RemoteInlet implements Inlet {
       this.#highest = Math.max(this.#highest, number)
     }
     this.#place.came(deliveries)
-    this.#ready = this.#ready.concat(deliveries)
+    this.#ready = this.#ready.length === 0 ? deliveries : this.#ready.concat(deliveries)
     this.#arrived.openUnsafe()
   }
 
@@ -151,9 +151,9 @@ export class RemoteInlet implements Inlet {
         if (this.#isKept(delivery)) {
           this.#place.settled(delivery.number)
           if (own === undefined) {
-            this.#post(delivery.number, settlement)
+            this.#post(delivery, settlement)
           } else {
-            own.add(delivery.number, settlement)
+            own.add(delivery, settlement)
           }
         }
       }
@@ -167,7 +167,7 @@ export class RemoteInlet implements Inlet {
     if (this.#shared?.isLost(delivery.place) !== true) {
       return true
     }
-    this.#post(delivery.number, undefined)
+    this.#post(delivery, undefined)
     return false
   }
 
@@ -210,11 +210,11 @@ export class RemoteInlet implements Inlet {
     return delivery instanceof Crossed && delivery.number > this.#lostUpTo
   }
 
-  #post(number: number, settlement: Settlement.Settlement | undefined): void {
+  #post(delivery: Crossed, settlement: Settlement.Settlement | undefined): void {
     if (this.#posted.isEmpty) {
       queueMicrotask(() => this.flush())
     }
-    this.#posted.add(number, settlement)
+    this.#posted.add(delivery, settlement)
   }
 
   #unask(): void {
@@ -226,15 +226,10 @@ export class RemoteInlet implements Inlet {
 
   /** Up to `max` of what has come. One whose lease ran out on the way is not among them. */
   #next(max: number): ReadonlyArray<Crossed> {
-    const taken: Array<Crossed> = []
-    let at = 0
-    for (; at < this.#ready.length && taken.length < max; at++) {
-      const delivery = this.#ready[at]!
-      if (this.holds(delivery)) {
-        taken.push(delivery)
-      }
+    let taken: ReadonlyArray<Crossed> = []
+    while (taken.length === 0 && this.#ready.length > 0) {
+      taken = this.#ready.splice(0, max).filter(this.holds)
     }
-    this.#ready.splice(0, at)
     return taken
   }
 }

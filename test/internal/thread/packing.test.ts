@@ -60,13 +60,13 @@ describe("a batch that crosses", () => {
     const verdicts = new Verdicts()
     assert.isTrue(verdicts.isEmpty)
     for (const [index, settlement] of settlements.entries()) {
-      verdicts.add(2 ** 33 + index, settlement)
+      verdicts.add({ number: 2 ** 33 + index, place: index }, settlement)
     }
     assert.isFalse(verdicts.isEmpty)
     const packed = cross(verdicts.pack())
     const seen: Array<unknown> = []
-    eachVerdict(packed, (number, settlement) => seen.push([number - 2 ** 33, settlement]))
-    assert.deepStrictEqual(seen, settlements.map((settlement, index) => [index, settlement]))
+    eachVerdict(packed, (number, place, settlement) => seen.push([number - 2 ** 33, place, settlement]))
+    assert.deepStrictEqual(seen, settlements.map((settlement, index) => [index, index, settlement]))
   })
 
   it("has the messages that it had", () => {

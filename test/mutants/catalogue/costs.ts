@@ -11,9 +11,9 @@ export const costs: ReadonlyArray<Costly> = [
     against: "I1",
     counter: "read: port messages",
     file: "src/internal/thread/remoteInlet.ts",
-    find: `    this.#posted.add(number, settlement)
+    find: `    this.#posted.add(delivery, settlement)
   }`,
-    replace: `    this.#posted.add(number, settlement)
+    replace: `    this.#posted.add(delivery, settlement)
     this.flush()
   }`
   },
@@ -107,7 +107,7 @@ export const costs: ReadonlyArray<Costly> = [
     against: "I10",
     counter: "read and ack: bytes allocated",
     file: "src/internal/nats/acks.ts",
-    find: `keep(raw.bytes)`,
-    replace: `keep(new Uint8Array(raw.bytes))`
+    find: `keep(raw.bytes, raw.from, raw.to)`,
+    replace: `new Uint8Array(keep(raw.bytes, raw.from, raw.to))`
   }
 ]
