@@ -108,7 +108,9 @@ export const open = async (version: string | undefined): Promise<Stage> => {
     const [stream, subject] = [streamOf(wanted.workload), subjectOf(wanted.workload)]
     await (readers === undefined ? undefined : hold(wanted, side, readers))
     const child = fork(new URL("./side.ts", import.meta.url), { execArgv: process.execArgv, env })
-    const order: Order = { ...wanted, side, url: server.url, stream, subject }
+    const { rawShare = 1 } = kindOf(wanted.workload)
+    const messages = Math.ceil(wanted.messages * (side === "raw" ? rawShare : 1))
+    const order: Order = { ...wanted, messages, side, url: server.url, stream, subject }
     const found = new Promise<Figures>((resolve, reject) => {
       child.once("message", (figures) => resolve(figures as Figures))
       child.once(

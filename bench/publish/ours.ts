@@ -14,7 +14,7 @@ import { Stopwatch } from "../stopwatch.ts"
 import { kindOf } from "../workloads.ts"
 
 /** As many batches are under way at once. */
-const BATCHES = 4
+const BATCHES = 8
 
 export const run = (order: Order): Promise<Figures> => {
   const layer = order.side === "thread" ? NatsThread.layer : Nats.layer
@@ -31,7 +31,7 @@ export const run = (order: Order): Promise<Figures> => {
 // internals
 
 const batches = (order: Order, watch: Stopwatch) => {
-  const size = Math.max(1, Math.floor(order.inFlight / BATCHES))
+  const size = Math.max(1, Math.floor(order.inFlight / 4))
   const payload = new Uint8Array(order.size)
   let next = 0
   const one = (): Outgoing => {

@@ -5,7 +5,9 @@ import type { Outgoing } from "../Message.ts"
 import { Invalid, PayloadTooLarge, type Reason } from "../TransportError.ts"
 
 /** The header block is text where nobody has put anything into it. */
-type Prepared = { readonly header: string | Uint8Array; readonly bytes: number } | { readonly reason: Reason }
+type Prepared =
+  | { readonly header: string | Uint8Array; readonly headerLength: number; readonly bytes: number }
+  | { readonly reason: Reason }
 
 const UNSAFE = /[\s\0*>]/
 const CONTROL = /[\r\n\0]/
@@ -19,10 +21,11 @@ export const prepare = (message: Outgoing, maxPayload: number): Prepared => {
     return { reason: new Invalid({ what: "publish", problem, hint: "Build subjects with Subject or Topic." }) }
   }
   const header = encodeHeaders(message)
-  const bytes = (typeof header === "string" ? Buffer.byteLength(header) : header.length) + message.payload.length
+  const headerLength = typeof header === "string" ? Buffer.byteLength(header) : header.length
+  const bytes = headerLength + message.payload.length
   return bytes > maxPayload
     ? { reason: new PayloadTooLarge({ subject, bytes, limit: maxPayload }) }
-    : { header, bytes: bytes + subject.length }
+    : { header, headerLength, bytes: bytes + subject.length }
 }
 
 // internals

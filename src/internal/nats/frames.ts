@@ -26,21 +26,23 @@ const EMPTY = new Uint8Array(0)
 const CR = 13
 const LF = 10
 const CRLF_LENGTH = 2
+const UTF8_MAX = 3
 
 export class Frames {
   readonly #frames: Array<Frame> = []
+  /** At most: to count the bytes of a text costs as much as to write it. */
   #size = 0
 
   get isEmpty(): boolean {
     return this.#size === 0
   }
 
-  add(subject: string, reply: string, header: HeaderBlock, payload: Uint8Array): void {
+  /** The length of the header block is in bytes. */
+  add(subject: string, reply: string, header: HeaderBlock, headerLength: number, payload: Uint8Array): void {
     const isText = typeof header === "string"
-    const headerLength = isText ? Buffer.byteLength(header) : header.length
     const head = `HPUB ${subject} ${reply} ${headerLength} ${headerLength + payload.length}\r\n`
     this.#frames.push({ text: isText ? head + header : head, header: isText ? EMPTY : header, payload })
-    this.#size += Buffer.byteLength(head) + headerLength + payload.length + CRLF_LENGTH
+    this.#size += head.length * UTF8_MAX + headerLength + payload.length + CRLF_LENGTH
   }
 
   /** All of it, as it goes on the wire. */
@@ -58,6 +60,6 @@ export class Frames {
       bytes[at++] = CR
       bytes[at++] = LF
     }
-    return bytes
+    return bytes.subarray(0, at)
   }
 }

@@ -325,7 +325,7 @@ class Reading implements Port, Tenant {
       this.#trouble(now)
       return
     }
-    this.intake.confirmed(Statuses.idOf(raw))
+    this.intake.confirmed(raw.number)
     this.#answered(now)
   }
 

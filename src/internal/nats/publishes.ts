@@ -10,6 +10,7 @@ import type { Outgoing } from "../../Message.ts"
 import type { Receipt } from "../../Transport.ts"
 import { Closed, Disconnected, PermissionDenied, type Reason, TimedOut } from "../../TransportError.ts"
 import { prepare } from "../outgoing.ts"
+import { Sequences } from "../sequences.ts"
 import { Frames } from "./frames.ts"
 import type { Raw } from "./raw.ts"
 import { Receipts } from "./receipts.ts"
@@ -33,11 +34,20 @@ interface Batch {
   open: number
 }
 
-interface Pending {
+class Pending {
+  readonly number: number
   readonly batch: Batch
   readonly index: number
   readonly bytes: number
   readonly sentAt: number
+
+  constructor(number: number, batch: Batch, index: number, bytes: number, sentAt: number) {
+    this.number = number
+    this.batch = batch
+    this.index = index
+    this.bytes = bytes
+    this.sentAt = sentAt
+  }
 }
 
 const SWEEP_MS = 100
@@ -49,11 +59,13 @@ export class Publishes implements Tenant {
   readonly #window: Window
   readonly #clock: Clock.Clock
   readonly #receipts = new Receipts()
-  /** In the order of sending, so that the oldest is the first to time out. */
-  readonly #pending = new Map<string, Pending>()
-  readonly #unsent = new Set<Batch>()
+  /** By the number at the end of the address that its confirmation goes to. */
+  readonly #pending = new Sequences<Pending>()
+  /** First come, first served. No set: what comes to one and leaves it is kept from being collected (`sequences.ts`). */
+  #unsent: Array<Batch> = []
   #bytes = 0
   #last = 0
+  #pumpsSoon = false
   #downSince = 0
   /** Why nothing can be published any more, or not on this connection. */
   #over: Reason | undefined
@@ -117,9 +129,9 @@ export class Publishes implements Tenant {
       return
     }
     const receipt: Receipt = { _tag: "NotSent", reason }
-    for (const [token, pending] of this.#pending) {
+    for (const pending of this.#pending.all) {
       if (pending.batch.messages[pending.index]?.subject === subject) {
-        this.#end(token, pending, receipt)
+        this.#end(pending, receipt)
       }
     }
   }
@@ -136,10 +148,10 @@ export class Publishes implements Tenant {
         return
       }
       const batch: Batch = { messages, receipts, resume, next: 0, open: messages.length }
-      this.#unsent.add(batch)
+      this.#unsent.push(batch)
       this.#pump()
       return Effect.sync(() => {
-        this.#unsent.delete(batch)
+        this.#unsent = this.#unsent.filter((other) => other !== batch)
       })
     })
 
@@ -156,8 +168,20 @@ export class Publishes implements Tenant {
     }
   }
 
+  /** Once for all confirmations that have come together. */
+  #pumpSoon(): void {
+    if (this.#unsent.length > 0 && !this.#pumpsSoon) {
+      this.#pumpsSoon = true
+      queueMicrotask(() => {
+        this.#pumpsSoon = false
+        this.#pump()
+      })
+    }
+  }
+
   #fill(frames: Frames): void {
-    for (const batch of this.#unsent) {
+    const now = this.#now()
+    for (let batch = this.#unsent[0]; batch !== undefined; batch = this.#unsent[0]) {
       while (batch.next < batch.messages.length) {
         if (!this.#supervisor.isUp || this.#pending.size >= this.#window.messages) {
           return
@@ -175,26 +199,30 @@ export class Publishes implements Tenant {
           return
         }
         batch.next++
-        const token = `${this.#inbox}.${(++this.#last).toString(36)}`
-        this.#pending.set(token, { batch, index, bytes: prepared.bytes, sentAt: this.#now() })
+        const number = ++this.#last
+        this.#pending.set(number, new Pending(number, batch, index, prepared.bytes, now))
         this.#bytes += prepared.bytes
-        frames.add(message.subject, token, prepared.header, message.payload)
+        const { header, headerLength } = prepared
+        frames.add(message.subject, `${this.#inbox}.${number}`, header, headerLength, message.payload)
       }
-      this.#unsent.delete(batch)
+      // A receipt may have let its caller publish more, and that sent what was left of this one.
+      if (this.#unsent[0] === batch) {
+        this.#unsent.shift()
+      }
     }
   }
 
   #acked(raw: Raw): void {
-    const pending = this.#pending.get(raw.subject)
+    const pending = this.#pending.get(raw.number)
     if (pending !== undefined) {
       const message = pending.batch.messages[pending.index] as Outgoing
-      this.#end(raw.subject, pending, this.#receipts.read(raw, message))
-      this.#pump()
+      this.#end(pending, this.#receipts.read(raw, message))
+      this.#pumpSoon()
     }
   }
 
-  #end(token: string, pending: Pending, receipt: Receipt): void {
-    this.#pending.delete(token)
+  #end(pending: Pending, receipt: Receipt): void {
+    this.#pending.delete(pending.number)
     this.#bytes -= pending.bytes
     this.#receive(pending.batch, pending.index, receipt)
   }
@@ -208,13 +236,11 @@ export class Publishes implements Tenant {
 
   #sweep(): void {
     const now = this.#now()
-    for (const [token, pending] of this.#pending) {
-      if (now - pending.sentAt < this.#window.ackWithinMs) {
-        break
+    for (const pending of this.#pending.all) {
+      if (now - pending.sentAt >= this.#window.ackWithinMs) {
+        const reason = new TimedOut({ operation: "publish", millis: this.#window.ackWithinMs })
+        this.#end(pending, { _tag: "Ambiguous", reason })
       }
-      const operation = "publish"
-      const reason = new TimedOut({ operation, millis: this.#window.ackWithinMs })
-      this.#end(token, pending, { _tag: "Ambiguous", reason })
     }
     if (!this.#supervisor.isUp && now - this.#downSince >= this.#window.connectWithinMs) {
       this.#endUnsent(new Disconnected({ detail: "there was no connection to send it on" }))
@@ -224,14 +250,13 @@ export class Publishes implements Tenant {
 
   #endPending(reason: Reason): void {
     const receipt: Receipt = { _tag: "Ambiguous", reason }
-    for (const [token, pending] of this.#pending) {
-      this.#end(token, pending, receipt)
+    for (const pending of this.#pending.all) {
+      this.#end(pending, receipt)
     }
   }
 
   #endUnsent(reason: Reason): void {
-    for (const batch of this.#unsent) {
-      this.#unsent.delete(batch)
+    for (let batch = this.#unsent.shift(); batch !== undefined; batch = this.#unsent.shift()) {
       while (batch.next < batch.messages.length) {
         this.#receive(batch, batch.next++, { _tag: "NotSent", reason })
       }

@@ -19,6 +19,11 @@ export class Raw {
     this.to = to
   }
 
+  /** What its subject ends with: which pull, batch or publish of ours it answers. */
+  get number(): number {
+    return Number(this.subject.slice(this.subject.lastIndexOf(".") + 1))
+  }
+
   get hasHeaders(): boolean {
     return this.payloadFrom > this.from
   }

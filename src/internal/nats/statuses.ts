@@ -20,7 +20,7 @@ export const parse = (raw: Raw): Status | undefined => {
   const status = Headers.decodeStatus(raw.headers)
   return status === undefined ? undefined : {
     code: status.code,
-    id: idOf(raw),
+    id: raw.number,
     owed: {
       messages: numberIn(status.headers, "Nats-Pending-Messages"),
       bytes: numberIn(status.headers, "Nats-Pending-Bytes")
@@ -28,9 +28,6 @@ export const parse = (raw: Raw): Status | undefined => {
     lastConsumerSequence: numberIn(status.headers, "Nats-Last-Consumer")
   }
 }
-
-/** Which pull or batch a message to one of our inboxes belongs to. */
-export const idOf = (raw: Raw): number => Number(raw.subject.slice(raw.subject.lastIndexOf(".") + 1))
 
 const numberIn = (headers: Headers.Headers, name: string): number | undefined => {
   const value = Number(headers.get(name)?.[0] ?? Number.NaN)
