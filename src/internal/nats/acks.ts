@@ -49,17 +49,18 @@ export class AddressReader implements AckAddress {
   consumerSequence = 0
   timestamp = 0
   pending = 0
-  #alike: string | undefined
+  #alike = ""
   #address = ""
   #at = 0
 
   /** Whether it is an address of this consumer. */
   read(address: string, stream: string, consumer: string): boolean {
-    if (this.consumer !== consumer || this.#alike === undefined || !address.startsWith(this.#alike)) {
-      this.#alike = beginning(address, stream, consumer)
-      if (this.#alike === undefined) {
+    if (this.consumer !== consumer || this.#alike === "" || !address.startsWith(this.#alike)) {
+      const alike = beginning(address, stream, consumer)
+      if (alike === undefined) {
         return false
       }
+      this.#alike = alike
       this.stream = stream
       this.consumer = consumer
     }

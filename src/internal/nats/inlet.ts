@@ -30,6 +30,7 @@ import { bytesMin, Pulls, pullSubject } from "./pulls.ts"
 import type { Raw } from "./raw.ts"
 import * as Statuses from "./statuses.ts"
 import type { Supervisor, Tenant } from "./supervisor.ts"
+import { atTurnsEnd } from "./turns.ts"
 
 export interface Options {
   readonly supervisor: Supervisor
@@ -68,7 +69,7 @@ export const open = (
       port: reading,
       leaseMs: state.leaseMs,
       pullBytesMin: Math.min(bytesMin(supervisor.link), state.maxPullBytes),
-      defer: setImmediate
+      defer: atTurnsEnd
     })
     reading.intake = intake
     supervisor.enter(reading)
