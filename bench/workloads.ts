@@ -65,7 +65,7 @@ const publish = {
   room: "publish",
   what: "batches at the seam, each message confirmed",
   unlike: PUBLISH_UNLIKE,
-  messages: 240_000,
+  messages: 160_000,
   rawShare: 1 / 4,
   inFlight: 256
 } as const
@@ -99,8 +99,9 @@ export const WORKLOADS = {
     room: "publish",
     what: "one value after the other, each confirmed",
     unlike: "ours encodes a value of a topic, raw is given its bytes",
-    messages: 2_000,
-    inFlight: 1
+    messages: 3_000,
+    inFlight: 1,
+    isLong: true
   },
   latency: {
     act: "latency",
@@ -155,7 +156,7 @@ export const WORKLOADS = {
     what: "values through a topic, each confirmed",
     unlike:
       "ours encodes values of a topic, repeats what fails, and keeps their order; raw does neither, and has a quarter of the messages",
-    messages: 240_000,
+    messages: 160_000,
     rawShare: 1 / 4,
     inFlight: 256,
     isLong: true
