@@ -99,7 +99,7 @@ export const WORKLOADS = {
     room: "publish",
     what: "one value after the other, each confirmed",
     unlike: "ours encodes a value of a topic, raw is given its bytes",
-    messages: 3_000,
+    messages: 10_000,
     inFlight: 1,
     isLong: true
   },

@@ -38,7 +38,7 @@ export class Incoming {
   /** The beginning of a frame whose end has not come. */
   #parts: Array<Uint8Array> = []
   #have = 0
-  /** So much is needed to go on. */
+  /** So much of it is needed to go on; 0 while its first line has no end. */
   #needs = 0
   /** The subject that was read last: most messages of a reader have the one of the message before. */
   readonly #subjectBytes = Buffer.alloc(SUBJECT_MAX)
@@ -64,18 +64,8 @@ export class Incoming {
 
   /** Takes what has come. Throws where it is not the protocol. */
   feed(chunk: Uint8Array): void {
-    let bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
-    if (this.#have > 0) {
-      this.#keep(bytes)
-      if (this.#have < this.#needs) {
-        return
-      }
-      // Put together once, when all of it is there: a large message comes in hundreds of pieces.
-      bytes = Buffer.concat(this.#parts, this.#have)
-      this.#parts = []
-      this.#have = 0
-    }
-    for (let at = 0; at < bytes.length;) {
+    const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
+    for (let at = this.#complete(bytes); at < bytes.length;) {
       const length = this.#frame(bytes, at)
       if (length === 0) {
         this.#keep(bytes.subarray(at))
@@ -92,14 +82,44 @@ export class Incoming {
     this.#have += bytes.length
   }
 
+  /**
+   * Goes on with a frame that had begun: first to the end of its line, which says how long it is, then to its own. It is put
+   * together when all of it is there: a large message comes in hundreds of pieces. Where the next frame begins.
+   */
+  #complete(bytes: Buffer): number {
+    let at = 0
+    while (this.#have > 0 && at < bytes.length) {
+      const isLine = this.#needs === 0
+      const end = isLine ? bytes.indexOf(LF, at) + 1 : at + this.#needs - this.#have
+      const isWhole = isLine ? end > 0 : end <= bytes.length
+      const to = isWhole ? end : bytes.length
+      this.#keep(bytes.subarray(at, to))
+      at = to
+      if (!isWhole) {
+        this.#checkLine()
+        break
+      }
+      const begun = Buffer.concat(this.#parts, this.#have)
+      this.#parts = []
+      this.#have = 0
+      if (this.#frame(begun, 0) === 0) {
+        this.#keep(begun)
+      }
+    }
+    return at
+  }
+
+  #checkLine(): void {
+    if (this.#needs === 0 && this.#have > LINE_MAX) {
+      throw new Error("the server sends a line without an end")
+    }
+  }
+
   /** Reads the frame that begins there. Its length; 0 while there is not all of it. */
   #frame(bytes: Buffer, at: number): number {
     const lineEnd = bytes.indexOf(LF, at)
     if (lineEnd === -1) {
-      this.#needs = bytes.length - at + 1
-      if (this.#needs > LINE_MAX) {
-        throw new Error("the server sends a line without an end")
-      }
+      this.#needs = 0
       return 0
     }
     const first = bytes[at]
