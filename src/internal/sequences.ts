@@ -63,7 +63,7 @@ export class Sequences<A> {
 
   /** What is in it now, in no order; the table may change meanwhile. */
   get all(): Array<A> {
-    return this.#values.filter((value) => value !== undefined)
+    return this.#size === 0 ? [] : this.#values.filter((value) => value !== undefined)
   }
 
   // internals
