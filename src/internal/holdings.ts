@@ -86,7 +86,7 @@ export class Holdings {
     // Before 2.11 a server reports no ack floor for a consumer of which nothing is unanswered.
     this.#answered = standing.ackPending === 0 ? standing.delivered : standing.ackFloor
     this.leases.adopt(standing.leaseMs ?? this.leases.lengthMs, this.now())
-    if (this.unseen?.learned(standing, this.table.inOrder.map(({ delivery }) => delivery.streamSequence)) === true) {
+    if (this.unseen?.learned(standing, this.table.sequences) === true) {
       this.#growPrefix()
     }
   }

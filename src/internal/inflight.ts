@@ -74,6 +74,11 @@ export class InFlight {
     return this.entries.get(sequence)
   }
 
+  /** Of all that it holds, in no order. */
+  get sequences(): Array<number> {
+    return this.entries.all.map(({ delivery }) => delivery.streamSequence)
+  }
+
   /** The earliest message first. */
   get inOrder(): Array<Entry> {
     return this.entries.all.sort((a, b) => a.delivery.streamSequence - b.delivery.streamSequence)
