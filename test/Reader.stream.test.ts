@@ -2,14 +2,29 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as AckPolicy from "../src/AckPolicy.ts"
+import * as Memory from "../src/layers/Memory.ts"
 import * as Queue from "../src/Queue.ts"
 import * as Reader from "../src/Reader.ts"
 import { Transport } from "../src/Transport.ts"
-import { consumer, delivered, keyed, Logs, memory, options, pass, send, sendRaw, start } from "./support/reading.ts"
+import {
+  consumer,
+  delivered,
+  keyed,
+  Logs,
+  memory,
+  options,
+  pass,
+  send,
+  sendRaw,
+  setUp,
+  start
+} from "./support/reading.ts"
 
 const three = [["a", 1], ["a", 2], ["a", 3]] as const
 
@@ -204,6 +219,80 @@ describe("stream", () => {
       assert.strictEqual(error.reason._tag, "ConsumerNotFound")
       assert.strictEqual(yield* Stream.runCount(Reader.stream(keyed, { ...options, bind: true, onError: "finish" })), 0)
     }).pipe(memory))
+})
+
+describe("a delivery that waited in its chunk until its lease ran out", () => {
+  /** Three deliveries of one chunk; while the first is worked on, the connection is away for longer than the ack wait. */
+  const away = Effect.fnUntraced(function*<A, E, R>(read: Stream.Stream<A, E, R>) {
+    const broker = yield* Memory.Broker
+    yield* setUp
+    yield* send(...three)
+    const reader = yield* start(Stream.runDrain(read))
+    yield* pass(100)
+    yield* broker.disconnect
+    yield* pass("5 seconds")
+    yield* broker.reconnect
+    yield* pass(100)
+    return reader
+  })
+  const alone = <A, E>(
+    effect: Effect.Effect<
+      A,
+      E,
+      Memory.Broker | Transport | AckPolicy.AckPolicy | AckPolicy.Retryable | AckPolicy.Concurrent | Scope.Scope
+    >
+  ) =>
+    effect.pipe(
+      Effect.provide(Layer.provideMerge(Memory.clientLayer, Memory.brokerLayer())),
+      Effect.provide(AckPolicy.onProcess)
+    )
+  const short = { ...options, ackWait: "1 second" } as const
+
+  it.effect("is not held, and its verdict does nothing; it comes again", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const reader = yield* away(
+        Reader.stream(keyed, short).pipe(
+          Stream.mapEffect((delivery) =>
+            Effect.gen(function*() {
+              const { deliveryCount, streamSequence } = delivery.message
+              seen.push(`${streamSequence}:${deliveryCount} ${delivery.isHeld}`)
+              if (seen.length === 1) {
+                yield* Effect.sleep("3 seconds")
+              }
+              yield* delivery.ack
+            })
+          )
+        )
+      )
+      yield* pass("2 seconds")
+      assert.includeMembers(seen, ["1:1 true", "2:1 false", "3:1 false", "2:2 true", "3:2 true"])
+      assert.deepInclude(reader.ledger(), { lost: 2, finished: 3 })
+      assert.strictEqual((yield* consumer()).ackFloor, 3)
+      yield* reader.interrupt
+    }).pipe(alone))
+
+  it.effect("is left out by settling", () =>
+    Effect.gen(function*() {
+      const calls: Array<string> = []
+      const results: Array<unknown> = []
+      const reader = yield* away(
+        Reader.stream(keyed, short).pipe(
+          Reader.settling((_, { deliveryCount, streamSequence }) => {
+            calls.push(`${streamSequence}:${deliveryCount}`)
+            return calls.length === 1 ? Effect.sleep("3 seconds") : Effect.void
+          }),
+          Stream.tap((result) => Effect.sync(() => results.push(result)))
+        )
+      )
+      yield* pass("2 seconds")
+      assert.deepStrictEqual(calls.slice(0, 1), ["1:1"])
+      assert.notIncludeMembers(calls, ["2:1", "3:1"])
+      assert.includeMembers(calls, ["2:2", "3:2"])
+      assert.strictEqual(results.length, calls.length)
+      assert.isTrue(results.every((result) => Result.isResult(result)))
+      yield* reader.interrupt
+    }).pipe(alone))
 })
 
 describe("settling", () => {

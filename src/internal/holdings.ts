@@ -48,13 +48,14 @@ export class Holdings {
     this.acksEarly = AckPolicy.acksOnEnqueue(flow.ack)
     this.table = new InFlight(Math.max(REMEMBERED_MIN, flow.queue.messages * 4))
     this.unseen = flow.ack._tag === "upTo" ? new Unseen(leaseMs) : undefined
-    this.leases = new Leases(
-      this.table,
-      leaseMs,
-      flow.timeBudgetMs,
-      this.unseen !== undefined,
-      (due) => port.extend(due)
-    )
+    this.leases = new Leases({
+      table: this.table,
+      lengthMs: leaseMs,
+      budgetMs: flow.timeBudgetMs,
+      upTo: this.unseen !== undefined,
+      nextId: () => this.verdicts.nextId(),
+      extend: (due, id) => port.extend(due, id)
+    })
     this.verdicts = new Verdicts({
       table: this.table,
       unseen: this.unseen,
@@ -97,12 +98,7 @@ export class Holdings {
     if (unseen?.isSpare(this.now()) !== true || queue.size + table.running >= this.#options.flow.queue.messages) {
       return false
     }
-    for (const { counted, phase } of unseen.waits ? [] : table.entries.all) {
-      if (phase === "returning" && !counted) {
-        return true
-      }
-    }
-    return unseen.waits
+    return unseen.waits || table.entries.all.some(({ counted, phase }) => phase === "returning" && !counted)
   }
 
   /** Up to `max` deliveries for the reader. One whose lease ran out is not among them: it belongs to somebody else. */
@@ -310,7 +306,7 @@ export class Holdings {
       entry.token = token
       entry.consumerSequence = delivery.consumerSequence
       entry.stale = false
-      entry.leasedAt = now
+      this.leases.begin(entry, now)
       if (entry.ackedEarly) {
         this.decide(entry, Settlement.ack)
       } else if (entry.settlement !== undefined) {

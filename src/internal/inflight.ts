@@ -15,6 +15,21 @@ import { Sequences } from "./sequences.ts"
  */
 export type Phase = "queued" | "running" | "settled" | "returning"
 
+/** A lease was asked to start anew, and the broker has not said yet that it heard that. */
+export class Renewal {
+  readonly id: number
+  /** When the lease had started until then. */
+  readonly before: number
+  /** One that was not confirmed either. */
+  readonly earlier: Renewal | undefined
+
+  constructor(id: number, before: number, earlier: Renewal | undefined) {
+    this.id = id
+    this.before = before
+    this.earlier = earlier
+  }
+}
+
 /**
  * Made by a class, and not written as a literal: of literals V8 keeps count how many outlive a collection, and in a table
  * that is full most of them do. Then it makes them old from birth, and each keeps what it points to from being collected.
@@ -34,8 +49,9 @@ export class Entry implements Answer {
   counted = true
   /** Acknowledged when it was enqueued: its verdict is no longer the reader's. */
   readonly ackedEarly: boolean
-  /** When the broker last started this lease anew, in ms. */
+  /** When the broker last started this lease anew, in ms; with a renewal, only if that is confirmed. */
   leasedAt: number
+  renewal: Renewal | undefined = undefined
   /** When the reader took it, or when a delayed return is due. */
   since: number
   /** The batch that carries its verdict; 0 before that. */

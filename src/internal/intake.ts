@@ -115,8 +115,9 @@ export class Intake {
     }
   }
 
-  /** The broker has processed every verdict of this batch. */
+  /** The broker has processed every verdict of this batch, or has heard this renewal. */
   confirmed(id: number): void {
+    this.holdings.leases.confirmed(id)
     if (this.holdings.verdicts.confirmed(id)) {
       this.pullMore()
     }
@@ -163,6 +164,7 @@ export class Intake {
 
   disconnected(): void {
     this.#connected = false
+    this.holdings.leases.disconnected()
     this.holdings.verdicts.disconnected()
   }
 

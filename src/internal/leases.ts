@@ -3,39 +3,66 @@
  *
  * A lease starts anew with each delivery and each renewal. It is renewed after a third of its length, for as long as the
  * handler's time budget lasts. One that ran out is not renewed: the broker may have given the message away already.
+ *
+ * A renewal counts once the broker says that it has heard it. It may have been written into a connection that is about
+ * to break, or while nobody leads the consumer: then the lease has run since the last renewal that was heard.
  */
-import type { Entry, InFlight } from "./inflight.ts"
+import { type Entry, type InFlight, Renewal } from "./inflight.ts"
+
+export interface Options {
+  readonly table: InFlight
+  readonly lengthMs: number
+  readonly budgetMs: number
+  /** Whether what is done may have to wait for what is not, before it can be acknowledged. */
+  readonly upTo: boolean
+  /** Numbers a renewal. */
+  readonly nextId: () => number
+  readonly extend: (entries: ReadonlyArray<Entry>, id: number) => void
+}
+
+/** Numbers a renewal that is never confirmed. */
+const NEVER = Number.POSITIVE_INFINITY
 
 export class Leases {
   /** How many were renewed so far. */
   renewed = 0
-  readonly #table: InFlight
+  readonly #options: Options
   #lengthMs: number
-  readonly #budgetMs: number
-  /** Whether what is done may have to wait for what is not, before it can be acknowledged. */
-  readonly #upTo: boolean
-  readonly #extend: (entries: ReadonlyArray<Entry>) => void
+  /** What was written before, on this connection, has been heard. */
+  #heard = 0
 
-  constructor(
-    table: InFlight,
-    lengthMs: number,
-    budgetMs: number,
-    upTo: boolean,
-    extend: (entries: ReadonlyArray<Entry>) => void
-  ) {
-    this.#table = table
-    this.#lengthMs = lengthMs
-    this.#budgetMs = budgetMs
-    this.#upTo = upTo
-    this.#extend = extend
+  constructor(options: Options) {
+    this.#options = options
+    this.#lengthMs = options.lengthMs
   }
 
+  /** Whether it has run out, or may have. */
   expired(entry: Entry, now: number): boolean {
-    return now - entry.leasedAt >= this.#lengthMs
+    return now - this.#since(entry) >= this.#lengthMs
   }
 
   get lengthMs(): number {
     return this.#lengthMs
+  }
+
+  /** It was delivered again. */
+  begin(entry: Entry, now: number): void {
+    entry.leasedAt = now
+    entry.renewal = undefined
+  }
+
+  /** The broker has heard what was written with this number, and so what was written before. */
+  confirmed(id: number): void {
+    this.#heard = Math.max(this.#heard, id)
+  }
+
+  /** What was not heard on a connection that is gone never will be. */
+  disconnected(): void {
+    for (const entry of this.#options.table.entries.all) {
+      if (this.#isOpen(entry.renewal)) {
+        entry.renewal = new Renewal(NEVER, this.#since(entry), undefined)
+      }
+    }
   }
 
   /**
@@ -60,24 +87,54 @@ export class Leases {
     this.#renewOlder(now, 0)
   }
 
+  // internals
+
+  #isOpen(renewal: Renewal | undefined): renewal is Renewal {
+    return renewal !== undefined && renewal.id > this.#heard
+  }
+
+  /** When the lease started for certain. */
+  #since({ leasedAt, renewal }: Entry): number {
+    let at = leasedAt
+    for (let open = renewal; this.#isOpen(open); open = open.earlier) {
+      at = open.before
+    }
+    return at
+  }
+
   #renewOlder(now: number, thanMs: number, runningMs = this.#lengthMs): void {
     if (!Number.isFinite(this.#lengthMs)) {
       return
     }
+    const { budgetMs, extend, nextId, table, upTo } = this.#options
     const due: Array<Entry> = []
-    for (const entry of this.#table.entries.all) {
-      const runs = entry.phase === "running" && now - entry.since < this.#budgetMs
+    for (const entry of table.entries.all) {
+      const runs = entry.phase === "running" && now - entry.since < budgetMs
       const waits = entry.phase === "queued" && !entry.ackedEarly
-      const isHeldUp = this.#upTo && entry.phase === "settled" && entry.batch === 0
+      const isHeldUp = upTo && entry.phase === "settled" && entry.batch === 0
       const age = now - entry.leasedAt
-      if ((runs || waits || isHeldUp) && age >= thanMs && age < (runs ? runningMs : this.#lengthMs)) {
-        entry.leasedAt = now
+      if ((runs || waits || isHeldUp) && age >= thanMs && (runs ? age < runningMs : !this.expired(entry, now))) {
         due.push(entry)
       }
     }
     if (due.length > 0) {
       this.renewed += due.length
-      this.#extend(due)
+      const id = nextId()
+      for (const entry of due) {
+        this.#note(entry, id, now)
+      }
+      extend(due, id)
     }
+  }
+
+  /** What may have run out before is renewed in the hope that it has not: nothing begins on that. */
+  #note(entry: Entry, id: number, now: number): void {
+    const since = this.#since(entry)
+    if (now - since >= this.#lengthMs) {
+      entry.renewal = new Renewal(NEVER, since, undefined)
+    } else {
+      entry.renewal = new Renewal(id, entry.leasedAt, this.#isOpen(entry.renewal) ? entry.renewal : undefined)
+    }
+    entry.leasedAt = now
   }
 }

@@ -12,8 +12,8 @@ export interface Port {
   readonly pull: (messages: number, bytes: number) => void
   /** Writes verdicts, all at once. `Intake.confirmed(batch.id)` follows when the broker has processed them. */
   readonly settle: (batch: Batch) => void
-  /** Starts the leases anew, all at once. */
-  readonly extend: (entries: ReadonlyArray<Entry>) => void
+  /** Starts the leases anew, all at once. `Intake.confirmed(id)` follows when the broker has heard it. */
+  readonly extend: (entries: ReadonlyArray<Entry>, id: number) => void
   /** Asks how the consumer stands. `Intake.learned` follows, if the broker answers on this connection. */
   readonly inspect: () => void
   /** For how long the broker has owed an answer, in ms. A broker that always answers needs none. */

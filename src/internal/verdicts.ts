@@ -65,6 +65,11 @@ export class Verdicts {
     return this.#sent.length > 0
   }
 
+  /** Numbers what the broker confirms. */
+  nextId(): number {
+    return ++this.#lastId
+  }
+
   /** Puts a verdict with the others of this turn. */
   post(entry: Entry): void {
     this.idle.closeUnsafe()
@@ -93,7 +98,7 @@ export class Verdicts {
       this.#settleIdle()
       return
     }
-    const batch: Sent = { id: ++this.#lastId, entries, covers, sentAt: this.#options.now(), attempt }
+    const batch: Sent = { id: this.nextId(), entries, covers, sentAt: this.#options.now(), attempt }
     const before = new Set<number>()
     for (const entry of covers) {
       if (entry.batch !== 0) {

@@ -1,4 +1,4 @@
-/** What becomes of leases when somebody changes how long the broker waits. */
+/** What becomes of leases when somebody changes how long the broker waits, or does not hear of a renewal. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
@@ -54,5 +54,74 @@ describe("a broker that waits for less than it did", () => {
       assert.isAtLeast(asked, 2)
       assert.isAtMost(asked, 5)
       assert.deepStrictEqual(port.written, [])
+    }))
+})
+
+describe("a renewal that the broker does not confirm", () => {
+  const standing = { ackFloor: 0, ackPending: 3, delivered: 3 }
+
+  it.effect("does not hold what waits: written before the connection broke, it may not have got there", () =>
+    Effect.gen(function*() {
+      const { arrive, intake, ledger, port, take } = yield* setup({ leaseMs: 3_000, standing })
+      arrive(delivery(1), delivery(2))
+      const [held] = yield* take(1)
+      yield* TestClock.adjust("1400 millis")
+      assert.deepStrictEqual(port.extended, [[1, 2]])
+      port.hearsRenewals = false
+      yield* TestClock.adjust("1200 millis")
+      assert.deepStrictEqual(port.extended.length, 2, "once more, at 2.25 s or so")
+      intake.disconnected()
+      yield* TestClock.adjust("1700 millis")
+      // Less than a lease after the second renewal, more than one after the first.
+      intake.connected()
+      assert.isFalse(intake.inlet.holds(held))
+      arrive(delivery(3))
+      assert.deepStrictEqual(sequences(yield* take(3)), [3])
+      assert.deepInclude(ledger(), { delivered: 3, held: 1, lost: 2 })
+    }))
+
+  it.effect("does not take away what the last one that was heard still covers", () =>
+    Effect.gen(function*() {
+      const { arrive, intake, port, take } = yield* setup({ leaseMs: 3_000, standing })
+      arrive(delivery(1), delivery(2))
+      const [held] = yield* take(1)
+      yield* TestClock.adjust("1400 millis")
+      port.hearsRenewals = false
+      yield* TestClock.adjust("1200 millis")
+      intake.disconnected()
+      yield* TestClock.adjust("300 millis")
+      port.hearsRenewals = true
+      intake.connected()
+      yield* TestClock.adjust("2 seconds")
+      assert.isTrue(intake.inlet.holds(held))
+      assert.deepStrictEqual(sequences(yield* take(3)), [2])
+    }))
+
+  it.effect("counts as heard with whatever was written after it", () =>
+    Effect.gen(function*() {
+      const { arrive, intake, port, settle, take, turn } = yield* setup({ leaseMs: 3_000, standing })
+      port.hearsRenewals = false
+      arrive(delivery(1), delivery(2))
+      const [first] = yield* take(1)
+      yield* TestClock.adjust("1400 millis")
+      yield* settle([first])
+      turn()
+      intake.confirmed(port.batches[0]!.id)
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(sequences(yield* take(1)), [2])
+    }))
+
+  it.effect("is repeated while the connection holds, and nothing begins that it may not have saved", () =>
+    Effect.gen(function*() {
+      const { arrive, intake, port, take } = yield* setup({ leaseMs: 3_000, standing })
+      port.hearsRenewals = false
+      arrive(delivery(1), delivery(2))
+      const [held] = yield* take(1)
+      yield* TestClock.adjust("2900 millis")
+      assert.deepStrictEqual(port.extended, [[1, 2], [1, 2]])
+      assert.isTrue(intake.inlet.holds(held))
+      yield* TestClock.adjust("600 millis")
+      assert.deepStrictEqual(port.extended, [[1, 2], [1, 2], [1]], "what runs is worth the try")
+      assert.isFalse(intake.inlet.holds(held))
     }))
 })

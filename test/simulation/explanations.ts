@@ -68,7 +68,7 @@ export const wasForgotten = (history: History, { sequence }: Began, end: Ended |
 
 /**
  * Whether the broker was away for so long, before this call, that a lease must have run out: it was last renewed up to a
- * third of it before, and next a third of it after. Renewals have no answer, so a reader cannot know.
+ * third of it before, and next a third of it after.
  */
 export const lostLease = (history: History, group: Group, { at, sequence }: Began): boolean => {
   const stored = written(history).get(sequence)?.at ?? 0

@@ -148,6 +148,9 @@ export const comesOnce = ({ policy, source }: Group, subject: string): boolean =
 const byHand = (place: Place, delivery: Reader.Delivery<Job>): Effect.Effect<void> => {
   const { message, value } = delivery
   const { recorder, who } = place
+  if (!delivery.isHeld) {
+    return Effect.void
+  }
   const up = (why: string) =>
     Effect.andThen(
       Effect.sync(() => recorder.givenUp(who, message, why, message.deliveryCount)),

@@ -29,8 +29,13 @@ export class Script implements Port {
     this.written.push(...batch.entries.map(said))
     this.answer?.(batch.id)
   }
-  readonly extend = (entries: ReadonlyArray<Entry>): void => {
+  /** Whether it confirms renewals. */
+  hearsRenewals = true
+  readonly extend = (entries: ReadonlyArray<Entry>, id: number): void => {
     this.extended.push(entries.map((entry) => entry.delivery.streamSequence))
+    if (this.hearsRenewals) {
+      queueMicrotask(() => this.intake?.confirmed(id))
+    }
   }
   /** How the consumer stands. `undefined`: the broker does not answer. */
   standing: Standing | undefined

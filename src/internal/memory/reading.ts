@@ -208,13 +208,15 @@ export class Reading implements Port, Puller {
     })
   }
 
-  readonly extend = (entries: ReadonlyArray<Entry>): void => {
+  readonly extend = (entries: ReadonlyArray<Entry>, id: number): void => {
     this.#home.broker.ask(() => {
-      for (const entry of entries) {
-        if (this.#home.isConnected && !this.#consumer.stream.leaderless) {
-          this.#consumer.extend(entry.delivery.streamSequence)
-        }
+      if (!this.#home.isConnected || this.#consumer.stream.leaderless || this.#consumer.isEnded) {
+        return
       }
+      for (const entry of entries) {
+        this.#consumer.extend(entry.delivery.streamSequence)
+      }
+      this.#intake.confirmed(id)
     })
   }
 

@@ -126,8 +126,11 @@ export const lines = (entries: ReadonlyArray<Answer>, termReason: boolean, confi
   return words.join("")
 }
 
-/** `+WPI`: the work is in progress, start the ack wait anew. */
-export const IN_PROGRESS = "+WPI"
+/** `+WPI`: the work is in progress, start the ack wait anew. The last one asks for an answer there. */
+export const renewals = (entries: ReadonlyArray<Answer>, confirmTo: string): string => {
+  const last = entries.length - 1
+  return entries.map(({ token }, i) => line(token, "+WPI", i === last ? confirmTo : undefined)).join("")
+}
 
 // internals
 

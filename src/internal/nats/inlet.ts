@@ -198,8 +198,8 @@ class Reading implements Port, Tenant {
     this.#link.write(Acks.lines(batch.entries, this.#termReason, `${this.#options.inbox}.a.${batch.id}`))
   }
 
-  readonly extend = (entries: ReadonlyArray<Entry>): void => {
-    this.#link.write(entries.map(({ token }) => line(token, Acks.IN_PROGRESS)).join(""))
+  readonly extend = (entries: ReadonlyArray<Entry>, id: number): void => {
+    this.#link.write(Acks.renewals(entries, `${this.#options.inbox}.a.${id}`))
   }
 
   readonly inspect = (): void => {

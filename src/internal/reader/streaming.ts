@@ -38,7 +38,8 @@ export class Delivery<out A> {
   readonly value: Result.Result<A, Topic.DecodeError | Defect>
   /** The message as it came: subject, headers, sequence, how often it was delivered. */
   readonly message: Message.Delivery
-  #settler: Settler | undefined
+  /** None where nothing is to be settled, or not any more. */
+  #settler: Settler | typeof lost | undefined
 
   /** @internal */
   constructor(
@@ -49,6 +50,18 @@ export class Delivery<out A> {
     this.value = value
     this.message = message
     this.#settler = settler
+  }
+
+  /**
+   * Whether it is this reader's until it is settled. It is not once its lease has run out: the connection was away for too
+   * long, or the time budget is over. Then the broker gives it to whoever reads next, and a verdict does nothing. Ask right
+   * before the work begins, as `handle` and `settling` do: a stream's chunk may have waited since it came.
+   */
+  get isHeld(): boolean {
+    if (this.#settler instanceof Settler && !this.#settler.holds(this.message)) {
+      this.#settler = lost
+    }
+    return this.#settler !== lost
   }
 
   /** Done. Under `AckPolicy.confirmed` this ends when the broker has confirmed it. */
@@ -70,11 +83,14 @@ export class Delivery<out A> {
   settle(settlement: Settlement.Settlement): Effect.Effect<void> {
     return Effect.suspend(() => {
       const settler = this.#settler
-      this.#settler = undefined
-      return settler === undefined ? Effect.void : settler.settle(this.message, settlement)
+      this.#settler = this.#settler === lost ? lost : undefined
+      return settler instanceof Settler ? settler.settle(this.message, settlement) : Effect.void
     })
   }
 }
+
+/** Its lease ran out before it was settled. */
+const lost = Symbol("lost")
 
 /** The deliveries of one session that are with the user. */
 class Settler {
@@ -97,8 +113,7 @@ class Settler {
     if (this.isClosed) {
       return Effect.void
     }
-    this.count--
-    this.bytes -= delivery.bytes
+    this.#release(delivery)
     this.verdicts++
     switch (settlement._tag) {
       case "Ack":
@@ -117,9 +132,23 @@ class Settler {
     return Effect.void
   }
 
+  /** What is held no more takes up no room. */
+  holds(delivery: Message.Delivery): boolean {
+    const isHeld = this.session.inlet.holds(delivery)
+    if (!isHeld) {
+      this.#release(delivery)
+    }
+    return isHeld
+  }
+
   get isFull(): boolean {
     const { queue } = this.session.plan.flow
     return this.count >= Queue.heldLimit(queue) || this.bytes * 10 >= queue.bytes * 9
+  }
+
+  #release(delivery: Message.Delivery): void {
+    this.count--
+    this.bytes -= delivery.bytes
   }
 }
 
@@ -275,7 +304,7 @@ const warnWhenStalled = (settler: Settler): Effect.Effect<void> =>
  *
  * **Details**
  *
- * One result per delivery. With `concurrency` above 1, results come as they are done. An acknowledged result may be lost
+ * One result per delivery that is still held when its turn comes. With `concurrency` above 1, results come as they are done. An acknowledged result may be lost
  * further down the stream; do the work that matters in `handler`.
  *
  * @category streaming
@@ -290,11 +319,14 @@ export const settling = <A, B, E, R>(
   R | R1
 > => {
   const settle = (delivery: Delivery<A>): Effect.Effect<
-    Result.Result<B, E | Topic.DecodeError | Defect>,
+    Result.Result<B, E | Topic.DecodeError | Defect> | undefined,
     never,
     R
   > => {
     const { message, value } = delivery
+    if (!delivery.isHeld) {
+      return Effect.undefined
+    }
     if (Result.isFailure(value)) {
       return Effect.as(delivery.term(value.failure._tag), Result.fail(value.failure))
     }
@@ -312,5 +344,8 @@ export const settling = <A, B, E, R>(
     })
   }
   const { concurrency = 1 } = options
-  return Stream.mapEffect(settle, { concurrency, unordered: concurrency > 1 })
+  return (self) =>
+    Stream.mapEffect(self, settle, { concurrency, unordered: concurrency > 1 }).pipe(
+      Stream.filter((result) => result !== undefined)
+    )
 }

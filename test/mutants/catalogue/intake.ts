@@ -186,7 +186,7 @@ const leasing: ReadonlyArray<Mutant> = [
     breaks: "a lease is renewed whatever the handler's time budget is",
     against: "I5",
     file: "src/internal/leases.ts",
-    find: `entry.phase === "running" && now - entry.since < this.#budgetMs`,
+    find: `entry.phase === "running" && now - entry.since < budgetMs`,
     replace: `entry.phase === "running"`
   },
   {
@@ -202,7 +202,7 @@ const leasing: ReadonlyArray<Mutant> = [
     breaks: "a lease that ran out is renewed, and what belongs to somebody else is held on to",
     against: "I5",
     file: "src/internal/leases.ts",
-    find: `age >= thanMs && age < (runs ? runningMs : this.#lengthMs)) {`,
+    find: `age >= thanMs && (runs ? age < runningMs : !this.expired(entry, now))) {`,
     replace: `age >= thanMs) {`
   },
   {
@@ -210,8 +210,8 @@ const leasing: ReadonlyArray<Mutant> = [
     breaks: "the broker hears of a renewal and the table does not, so that a lease that holds counts as lost",
     against: "I5",
     file: "src/internal/leases.ts",
-    find: `        entry.leasedAt = now\n`,
-    replace: ``
+    find: `    entry.leasedAt = now\n  }\n}`,
+    replace: `  }\n}`
   },
   {
     name: "starts-on-a-lost-lease",
