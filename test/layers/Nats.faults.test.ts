@@ -163,6 +163,37 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
     40_000
   )
 
+  it.live.each([
+    { body: 100_000, bytesPerSecond: 2_000_000 },
+    { body: 4_000, bytesPerSecond: 80_000 }
+  ])(
+    "a line that has five seconds to carry is not taken for silent: answers to pings stand behind it: %j",
+    ({ body, bytesPerSecond }) =>
+      Effect.gen(function*() {
+        const server = yield* NatsServer.scoped({ version })
+        const proxy = yield* Proxy.scoped(server)
+        const seen: Array<string> = []
+        const program = Effect.gen(function*() {
+          const transport = yield* Transport
+          yield* createStream("S", ["s"])
+          for (let i = 0; i < 100; i++) {
+            yield* publish(message("s", "x".repeat(body)))
+          }
+          yield* Effect.forkChild(
+            Stream.runForEach(transport.status, ({ _tag }) => Effect.sync(() => void seen.push(_tag))),
+            { startImmediately: true }
+          )
+          yield* Effect.promise(() => proxy.shape({ bytesPerSecond, sliceBytes: 8_000 }))
+          const inlet = yield* open(durable("S", "D"), { queue: Queue.suspend({ messages: 100 }) })
+          yield* ackAll(inlet, 100)
+          assert.deepStrictEqual(seen, ["Connected"])
+          yield* Effect.promise(() => proxy.shape(undefined))
+        })
+        yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: proxy.url }))
+      }),
+    40_000
+  )
+
   it.live.each(["blackhole", "garble"] as const)("%s: noticed, and flowing again", (fault) =>
     Effect.gen(function*() {
       const server = yield* NatsServer.scoped({ version })

@@ -17,6 +17,7 @@ import {
 import { Buffer } from "node:buffer"
 import * as TransportError from "../../TransportError.ts"
 import { Incoming } from "./incoming.ts"
+import { Pings } from "./pings.ts"
 import type { Raw } from "./raw.ts"
 
 export interface Subscribed {
@@ -36,14 +37,8 @@ export interface LinkEvents {
   readonly defect: (error: unknown) => void
 }
 
-/**
- * A peer that has gone silent is found out when the ping after four unanswered ones is due. That is four to five pauses after
- * it went, depending on where between two pings that was: 2.0 to 2.5 s. Not earlier, because until then its server serves the
- * pulls that it has (`pulls.ts`); and half a second before anybody may still be told that all is well, for timers that
- * are late and for the word to get around.
- */
-const WATCH_PING_MS = 500
-const WATCH_PINGS = 4
+/** The client's own heartbeat is switched off (`pings.ts`): it may pause for no longer than a timer can be set, in ms. */
+const NEVER_MS = 2_147_483_647
 
 export class Link {
   readonly server: string
@@ -52,6 +47,7 @@ export class Link {
   readonly #connection: NatsConnection
   readonly #events: LinkEvents
   readonly #incoming: Incoming
+  readonly #pings: Pings
   #over = false
 
   private constructor(connection: NatsConnection, events: LinkEvents) {
@@ -64,6 +60,13 @@ export class Link {
     const pass = parser.parse.bind(parser)
     this.#incoming = new Incoming(pass)
     parser.parse = (bytes) => this.#read(bytes)
+    this.#pings = new Pings({
+      ping: () => connection.flush(),
+      silent: () => {
+        this.#end(new TransportError.Disconnected({ detail: "the server stopped answering pings" }))
+        this.discard()
+      }
+    })
     void this.#watch()
     void connection.closed().then((error) => this.#end(error === undefined ? undefined : reasonOf(error)))
   }
@@ -77,8 +80,7 @@ export class Link {
         reconnect: false,
         ignoreClusterUpdates: true,
         noAsyncTraces: true,
-        pingInterval: WATCH_PING_MS,
-        maxPingOut: WATCH_PINGS
+        pingInterval: NEVER_MS
       })
       return new Link(connection, events)
     } catch (error) {
@@ -147,12 +149,14 @@ export class Link {
   /** Ends it now, whatever state the socket is in. */
   discard(): void {
     this.#over = true
+    this.#pings.end()
     this.#incoming.end()
     void this.#connection.close().catch(() => {})
     internalsOf(this.#connection).protocol.transport?.discard?.()
   }
 
   #read(bytes: Uint8Array): void {
+    this.#pings.came(bytes.length)
     try {
       this.#incoming.feed(bytes)
     } catch (error) {
@@ -164,16 +168,14 @@ export class Link {
   #end(reason: TransportError.Reason | undefined): void {
     if (!this.#over) {
       this.#over = true
+      this.#pings.end()
       this.#events.closed(reason ?? new TransportError.Disconnected({ detail: "the server closed the connection" }))
     }
   }
 
   async #watch(): Promise<void> {
     for await (const status of this.#connection.status()) {
-      if (status.type === "staleConnection") {
-        this.#end(new TransportError.Disconnected({ detail: "the server stopped answering pings" }))
-        this.discard()
-      } else if (status.type === "ldm") {
+      if (status.type === "ldm") {
         this.#events.lameDuck()
       } else if (status.type === "error") {
         if (status.error instanceof errors.PermissionViolationError) {

@@ -108,9 +108,9 @@ const connecting: ReadonlyArray<Mutant> = [
     name: "silence-unnoticed",
     breaks: "the server is asked once a minute whether it is still there",
     against: "I8",
-    file: "src/internal/nats/link.ts",
-    find: `const WATCH_PING_MS = 500`,
-    replace: `const WATCH_PING_MS = 60_000`
+    file: "src/internal/nats/pings.ts",
+    find: `const PING_EVERY_MS = 500`,
+    replace: `const PING_EVERY_MS = 60_000`
   },
   {
     name: "never-connected-again",
