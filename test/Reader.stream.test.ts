@@ -243,8 +243,7 @@ describe("a delivery that waited in its chunk until its lease ran out", () => {
     >
   ) =>
     effect.pipe(
-      Effect.provide(Layer.provideMerge(Memory.clientLayer, Memory.brokerLayer())),
-      Effect.provide(AckPolicy.onProcess)
+      Effect.provide([Layer.provideMerge(Memory.clientLayer, Memory.brokerLayer()), AckPolicy.onProcess])
     )
   const short = { ...options, ackWait: "1 second" } as const
 
