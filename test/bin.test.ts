@@ -19,6 +19,12 @@ const reader = Reader.handle(ticks, { stream: "TICKS", consumer: "billing", lane
 export default Worker.make({ name: "shop", topology, readers: [reader, Effect.asVoid(publish)] })`
   )
 
+/** Knows when all that is published has been handled. */
+const counting = `${imports}
+const all = Deferred.makeUnsafe()
+let counted = 0
+const count = Effect.suspend(() => ++counted === 40 ? Deferred.succeed(all, undefined) : Effect.void)`
+
 describe("help", () => {
   it("lists the commands and teaches them by example", async () => {
     const help = await sluice(["--help"])
@@ -125,7 +131,7 @@ describe("run", () => {
   it.each(["SIGTERM", "SIGINT"] as const)(
     "drains on %s, prints a ledger that adds up, and ends with 0",
     async (signal) => {
-      const name = working("slow.ts", "Effect.sleep('300 millis')")
+      const name = working("slow.ts", "Effect.sleep('150 millis')")
       let asked = false
       const outcome = await sluice(["run", name, "--embedded", "--grace", "8s"], {
         act: ({ stderr }, kill) => {
@@ -173,7 +179,10 @@ describe("run", () => {
         if (!begun && stderr.includes("begun")) {
           begun = true
           kill("SIGTERM")
-          setTimeout(() => kill("SIGINT"), 300)
+        }
+        // Signals that wait together are one.
+        if (stderr.includes("draining")) {
+          kill("SIGINT")
         }
       }
     })
@@ -182,9 +191,9 @@ describe("run", () => {
   })
 
   it("a reader that fails ends it with 1 and its message; what was done is told", async () => {
-    const code = `${imports}
-const failing = Effect.andThen(Effect.sleep("200 millis"), Effect.fail(new Error("the pool\\nis empty")))
-const reader = Reader.handle(ticks, { stream: "TICKS", consumer: "billing" }, () => Effect.void)
+    const code = `${counting}
+const failing = Effect.andThen(Deferred.await(all), Effect.fail(new Error("the pool\\nis empty")))
+const reader = Reader.handle(ticks, { stream: "TICKS", consumer: "billing" }, () => count)
 export default Worker.make({ name: "shop", topology, readers: [reader, Effect.asVoid(publish), failing] })`
     const outcome = await sluice(["run", file("failing.ts", code), "--embedded"])
     assert.strictEqual(outcome.code, 1)
@@ -203,9 +212,10 @@ export default Worker.make({ topology: [...topology, other], readers: [] })`
   })
 
   it("writes logs as JSON to stderr, and the ledger as JSON to stdout", async () => {
-    const code = `${imports}
-const reader = Reader.handle(ticks, { stream: "TICKS", consumer: "billing" }, (n) => Effect.logInfo("seen"))
-const later = Effect.andThen(publish, Effect.andThen(Effect.sleep("300 millis"), Effect.fail("enough")))
+    const code = `${counting}
+const seeing = Effect.andThen(Effect.logInfo("seen"), count)
+const reader = Reader.handle(ticks, { stream: "TICKS", consumer: "billing" }, () => seeing)
+const later = Effect.andThen(publish, Effect.andThen(Deferred.await(all), Effect.fail("enough")))
 export default Worker.make({ name: "shop", topology, readers: [reader, later] })`
     const outcome = await sluice(["run", file("json.ts", code), "--embedded", "--log-format", "json"])
     const ledger = JSON.parse(outcome.stdout) as Record<string, any>

@@ -32,9 +32,12 @@ describe("a secret", () => {
       const running = sluice(args, { env, started: tell })
       const kill = await started
       const pub = ["pub", "--topic", "secret.ts#ticks", "--log-level", "all"]
-      while ((await fetch(`http://127.0.0.1:${health}/readyz`).then(({ status }) => status, () => 0)) !== 200) {
-        await sleep(50)
+      const ready = async () => {
+        while ((await fetch(`http://127.0.0.1:${health}/readyz`).then(({ status }) => status, () => 0)) !== 200) {
+          await sleep(50)
+        }
       }
+      await ready()
       const published = await sluice(pub, { env, input: "1\n2\n" })
       assert.strictEqual(published.code, 0, published.stderr)
       said.push(published.stdout, published.stderr)
@@ -43,10 +46,14 @@ describe("a secret", () => {
       }
       // It comes back with another password, and is taken for what it is; then with the right one.
       await server.restart({ config: authorization("other") })
-      await sleep(1_500)
-      await ask("/health")
+      while (!(await server.logs()).includes("authentication error")) {
+        await sleep(50)
+      }
+      while (!said.at(-1)!.includes("Disconnected")) {
+        await ask("/health")
+      }
       await server.restart({ config: authorization(CANARY) })
-      await sleep(1_500)
+      await ready()
       kill("SIGTERM")
       const { code, stderr, stdout } = await running
       await server.stop()

@@ -23,6 +23,7 @@ import { publishing } from "./publishing.ts"
 import { redelivering } from "./redelivering.ts"
 import { removing } from "./removing.ts"
 import { settling } from "./settling.ts"
+import { unlessStandstill } from "./standstill.ts"
 
 /**
  * How the suite runs.
@@ -58,9 +59,12 @@ const groups: ReadonlyArray<readonly [string, ReadonlyArray<Behaviour>]> = [
   ["removing", removing]
 ]
 
+/** A lease of a second is renewed after a third of it: this much is left for a process that stands still. */
+const BEARABLE_MS = 300
+
 /**
  * Declares the tests of a transport. Each behaviour builds the layer anew, and uses a stream that nobody else uses, so
- * that one server can be shared.
+ * that one server can be shared. With a `live` clock, one that fails while its process stood still is tried again.
  *
  * **Example** (The whole test of a layer)
  *
@@ -76,6 +80,9 @@ const groups: ReadonlyArray<readonly [string, ReadonlyArray<Behaviour>]> = [
  */
 export const suite = <E>(name: string, layer: Layer.Layer<Transport, E>, options: Options): void => {
   const test = options.clock === "virtual" ? it.effect : it.live
+  const tried = options.clock === "virtual"
+    ? <A, E, R>(effect: Effect.Effect<A, E, R>) => effect
+    : unlessStandstill(BEARABLE_MS)
   for (const [group, behaviours] of groups) {
     describe(`${name}: ${group}`, () => {
       for (const { name, run } of behaviours) {
@@ -83,7 +90,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Transport, E>, options
           const harness = yield* Harness.make(yield* Transport, options.clock)
           yield* run(harness)
         })
-        test(name, () => Effect.provide(Effect.scoped(body), layer), options.timeoutMs ?? 30_000)
+        test(name, () => tried(Effect.provide(Effect.scoped(body), layer)), options.timeoutMs ?? 30_000)
       }
     })
   }
@@ -97,7 +104,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Transport, E>, options
         const connection = yield* breakable
         yield* run(yield* Harness.make(connection.transport, options.clock), connection)
       })
-      test(name, () => Effect.scoped(body), options.timeoutMs ?? 30_000)
+      test(name, () => tried(Effect.scoped(body)), options.timeoutMs ?? 30_000)
     }
   })
 }

@@ -12,6 +12,8 @@ import * as Queue from "../../src/Queue.ts"
 import * as Settlement from "../../src/Settlement.ts"
 import { type Inlet, Transport } from "../../src/Transport.ts"
 import * as NatsServer from "../support/nats-server.ts"
+import { disconnected, eventually, patiently, unlessStandstill } from "../support/patience.ts"
+import * as Proxy from "../support/proxy.ts"
 import { ackAll, bound, createStream, durable, message, numbered, open, publish, textOf } from "../support/transport.ts"
 import { witness } from "../support/witness.ts"
 
@@ -66,7 +68,7 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
         }
       })
       yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
-    }), 40_000)
+    }).pipe(unlessStandstill(400)), 60_000)
 
   it.live(
     "a server that was silent and comes back does not deliver more than was asked for",
@@ -86,7 +88,7 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
           yield* publish(...numbered("s.a", 1, 250))
           yield* Effect.sleep(500)
           assert.isAtMost(yield* Effect.promise(() => eyes.ackPending("S", "D")), 50)
-          assert.deepStrictEqual(yield* Effect.timeout(ackAll(inlet, 250), "5 seconds"), range(1, 250))
+          assert.deepStrictEqual(yield* patiently(ackAll(inlet, 250)), range(1, 250))
         })
         yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
       }),
@@ -132,9 +134,9 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
         yield* Effect.sleep(100)
         const before = performance.now()
         yield* Scope.close(scope, Exit.void)
-        const [receipt] = yield* Effect.timeout(Fiber.join(waiting), "2 seconds")
+        const [receipt] = yield* patiently(Fiber.join(waiting))
         assert.strictEqual(receipt._tag, "Ambiguous")
-        assert.isBelow(performance.now() - before, 7_000)
+        assert.isBelow(performance.now() - before, 10_000)
       }),
     30_000
   )
@@ -144,7 +146,7 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
       const server = yield* NatsServer.scoped({ version })
       const program = Effect.gen(function*() {
         yield* createStream("S", ["s.>"])
-        const source = durable("S", "D", { ack: "all", ackWait: "2 seconds" })
+        const source = durable("S", "D", { ack: "all", ackWait: "3 seconds" })
         const queue = Queue.suspend({ messages: 3 })
         yield* publish(...numbered("s.a", 1, 5))
         // It has stopped without a word, and renews nothing.
@@ -157,13 +159,12 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
         const { topology } = yield* Transport
         const info = Effect.map(Option.getOrThrow(topology).describeConsumer("S", "D"), Option.getOrThrow)
         assert.deepInclude(yield* info, { ackFloor: 0, ackPending: 5 })
-        const back = yield* Effect.timeout(ackAll(inlet, 3), "8 seconds")
+        const back = yield* patiently(ackAll(inlet, 3))
         assert.deepStrictEqual(back.toSorted(), range(1, 3))
-        yield* Effect.sleep(300)
-        assert.deepInclude(yield* info, { ackPending: 0, delivered: 5 })
+        yield* eventually(info, (found) => assert.deepInclude(found, { ackPending: 0, delivered: 5 }))
       })
       yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
-    }), 30_000)
+    }).pipe(unlessStandstill(1_500)), 60_000)
 
   it.live("under upTo a term does not cover what is not settled before it", () =>
     Effect.gen(function*() {
@@ -181,7 +182,7 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
           assert.strictEqual(textOf(one!), "1")
         }))
         const again = yield* open(source, { ack: { _tag: "upTo" } })
-        const back = yield* Effect.timeout(hold(again, 3), "8 seconds")
+        const back = yield* patiently(hold(again, 3))
         assert.deepStrictEqual(back.map(textOf).toSorted(), ["1", "2", "3"])
       })
       yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
@@ -205,7 +206,7 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
             }
           })
           yield* settle(inlet, held)
-          assert.deepStrictEqual(yield* Effect.timeout(ackAll(inlet, 20), "3 seconds"), range(21, 40))
+          assert.deepStrictEqual(yield* patiently(ackAll(inlet, 20)), range(21, 40))
         })
         yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
       }),
@@ -222,11 +223,10 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
         const inlet = yield* Scope.provide(open(durable("S", "D"), { ack: { _tag: "confirmed" } }), scope)
         const held = yield* hold(inlet, 5)
         yield* Effect.promise(server.kill)
-        yield* Effect.sleep(200)
-        const waiting = yield* Effect.forkChild(settle(inlet, held))
-        yield* Effect.sleep(50)
-        yield* Effect.timeout(Scope.close(scope, Exit.void), "5 seconds")
-        yield* Effect.timeout(Fiber.join(waiting), "1 second")
+        yield* disconnected
+        const waiting = yield* Effect.forkChild(settle(inlet, held), { startImmediately: true })
+        yield* patiently(Scope.close(scope, Exit.void))
+        yield* patiently(Fiber.join(waiting))
       })
       yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
     }), 30_000)
@@ -234,23 +234,26 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
   it.live("verdicts of an inlet that closes during a short outage still arrive", () =>
     Effect.gen(function*() {
       const server = yield* NatsServer.scoped({ version })
+      // The line alone is down: a server that is killed may have forgotten what it delivered, and takes long to come back.
+      const proxy = yield* Proxy.scoped(server)
       const program = Effect.gen(function*() {
         yield* createStream("S", ["s.>"])
         yield* publish(...numbered("s.a", 1, 20))
         const scope = yield* Scope.make()
         const inlet = yield* Scope.provide(open(durable("S", "D")), scope)
         const held = yield* hold(inlet, 20)
-        // So that the server has written down that it delivered them: it answers no acks for anything else.
-        yield* Effect.sleep(500)
-        yield* Effect.promise(server.kill)
-        yield* Effect.sleep(50)
+        yield* Effect.promise(() => proxy.refuse(true))
+        yield* Effect.promise(proxy.cut)
+        yield* disconnected
         yield* settle(inlet, held)
-        const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
-        yield* Effect.promise(() => server.restart())
+        const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+        yield* Effect.promise(() => proxy.refuse(false))
         yield* Fiber.join(closing)
         assert.strictEqual(inlet.ledger().unconfirmed, 0)
+        const eyes = yield* witness(server.url)
+        assert.strictEqual(yield* Effect.promise(() => eyes.ackPending("S", "D")), 0)
       })
-      yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
+      yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: proxy.url }))
     }), 30_000)
 
   it.live("interrupting open leaves no consumer behind", () =>
@@ -270,9 +273,11 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
             yield* Fiber.interrupt(opening)
           }
         }
+        // Whatever is still on its way has been made by then.
         yield* Effect.sleep(300)
-        assert.deepStrictEqual(yield* Effect.promise(() => eyes.consumers("S")), [])
+        yield* eventually(Effect.promise(() => eyes.consumers("S")), (found) => assert.deepStrictEqual(found, []))
       })
       yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
-    }), 30_000)
+      // Who is interrupted waits no longer than a second for the word that nothing is left.
+    }).pipe(unlessStandstill(500)), 60_000)
 })

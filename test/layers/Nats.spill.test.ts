@@ -18,6 +18,7 @@ import * as Queue from "../../src/Queue.ts"
 import * as Settlement from "../../src/Settlement.ts"
 import { type Inlet, Transport } from "../../src/Transport.ts"
 import * as NatsServer from "../support/nats-server.ts"
+import { eventually, unlessStandstill } from "../support/patience.ts"
 import { temporary } from "../support/spilling.ts"
 import { createStream, durable, numbered, open, publish, textOf } from "../support/transport.ts"
 import { witness } from "../support/witness.ts"
@@ -126,9 +127,9 @@ describe("an I/O thread that spills and dies", () => {
         })
         const transport = yield* Transport
         const first = yield* takeAndAck(inlet, 10)
+        yield* eventually(Effect.sync(() => inlet.ledger().delivered), (count) => assert.strictEqual(count, 100))
         // Time to write down what is done, and to store the rest.
         yield* Effect.sleep(300)
-        assert.strictEqual(inlet.ledger().delivered, 100)
         yield* Effect.promise(() => threads[0]!.terminate())
         const second = yield* takeAndAck(inlet, 90)
         assert.deepStrictEqual([...first, ...second].map(Number), Array.from({ length: 100 }, (_, i) => i + 1))
@@ -137,7 +138,7 @@ describe("an I/O thread that spills and dies", () => {
         Effect.scoped,
         Effect.provide(Layer.merge(NatsThread.layer({ servers: server.url }), AckPolicy.onEnqueue))
       )
-    }).pipe(Effect.scoped), 60_000)
+    }).pipe(Effect.scoped, unlessStandstill(100)), 60_000)
 })
 
 const takeAndAck = Effect.fnUntraced(function*(inlet: Inlet, count: number) {

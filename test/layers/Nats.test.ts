@@ -6,6 +6,7 @@ import * as Queue from "../../src/Queue.ts"
 import * as Settlement from "../../src/Settlement.ts"
 import { Transport } from "../../src/Transport.ts"
 import * as NatsServer from "../support/nats-server.ts"
+import { connected, disconnected, eventually, patiently } from "../support/patience.ts"
 import { ackAll, bound, createStream, durable, message, numbered, open, publish, textOf } from "../support/transport.ts"
 import { witness } from "../support/witness.ts"
 
@@ -25,8 +26,7 @@ describe.each(NatsServer.wantedVersions())("Nats on nats-server %s", (version) =
         const inlet = yield* open(durable("S", "D", { filters: ["s.>"] }))
         assert.deepStrictEqual(yield* ackAll(inlet, 1_000), range(1, 1_000))
         const eyes = yield* witness(server.url)
-        yield* Effect.sleep(100)
-        assert.strictEqual(yield* Effect.promise(() => eyes.ackPending("S", "D")), 0)
+        yield* eventually(Effect.promise(() => eyes.ackPending("S", "D")), (left) => assert.strictEqual(left, 0))
         assert.strictEqual(inlet.ledger().held, 0)
       })
       yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
@@ -38,15 +38,16 @@ describe.each(NatsServer.wantedVersions())("Nats on nats-server %s", (version) =
       const program = Effect.gen(function*() {
         yield* createStream("S", ["s.>"])
         yield* publish(...numbered("s.a", 1, 20))
+        // nats-server 2.9 keeps one message that goes back while nobody asks until its ack wait is over.
+        const { promptReturn } = yield* Transport.use((transport) => transport.capabilities)
+        const source = durable("S", "D", { ackWait: promptReturn ? "1 hour" : "5 seconds" })
         yield* Effect.scoped(Effect.gen(function*() {
-          const inlet = yield* open(durable("S", "D", { ackWait: "5 seconds" }))
+          const inlet = yield* open(source)
           const taken = yield* inlet.take(5)
           yield* inlet.settle([{ delivery: taken[0], settlement: Settlement.ack }])
         }))
-        const again = yield* open(durable("S", "D", { ackWait: "5 seconds" }))
-        // nats-server 2.9 keeps one message that goes back while nobody asks until its ack wait is over.
-        const { promptReturn } = yield* Transport.use((transport) => transport.capabilities)
-        const texts = yield* Effect.timeout(ackAll(again, 19), promptReturn ? "2 seconds" : "10 seconds")
+        const again = yield* open(source)
+        const texts = yield* patiently(ackAll(again, 19))
         assert.deepStrictEqual(texts.toSorted((a, b) => Number(a) - Number(b)), range(2, 20))
       })
       yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
@@ -64,15 +65,14 @@ describe.each(NatsServer.wantedVersions())("Nats on nats-server %s", (version) =
         yield* Effect.promise(() => server.kill())
         // Settled while there is nobody to hear it.
         yield* inlet.settle(held.map((delivery) => ({ delivery, settlement: Settlement.ack })))
-        yield* Effect.sleep(500)
+        yield* disconnected
         const [lost] = yield* publish(message("s.a", "while down"))
         assert.strictEqual(lost._tag, "NotSent")
         yield* Effect.promise(() => server.restart())
-        const rest = yield* Effect.timeout(ackAll(inlet, 300 - 120 - held.length), "15 seconds")
+        const rest = yield* Effect.timeout(ackAll(inlet, 300 - 120 - held.length), "20 seconds")
         assert.deepStrictEqual([...seen, ...held.map(textOf), ...rest], range(1, 300))
         const eyes = yield* witness(server.url)
-        yield* Effect.sleep(300)
-        assert.strictEqual(yield* Effect.promise(() => eyes.ackPending("S", "D")), 0)
+        yield* eventually(Effect.promise(() => eyes.ackPending("S", "D")), (left) => assert.strictEqual(left, 0))
       })
       yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
     }), 40_000)
@@ -91,12 +91,14 @@ describe.each(NatsServer.wantedVersions())("Nats on nats-server %s", (version) =
           yield* Effect.promise(() => eyes.addConsumer("S", { durable_name: "THEIRS", ack_policy: "explicit" }))
           const theirs = yield* open(bound("S", "THEIRS"))
           yield* ackAll(theirs, 10)
-          yield* Effect.sleep(200)
+          for (const name of ["OURS", "THEIRS"]) {
+            yield* eventually(Effect.promise(() => eyes.ackPending("S", name)), (left) => assert.strictEqual(left, 0))
+          }
           yield* Effect.promise(() => eyes.deleteConsumer("S", "OURS"))
           yield* Effect.promise(() => eyes.deleteConsumer("S", "THEIRS"))
           yield* publish(...numbered("s.a", 11, 20))
-          assert.deepStrictEqual(yield* Effect.timeout(ackAll(ours, 10), "5 seconds"), range(11, 20))
-          const error = yield* Effect.timeout(Effect.flip(theirs.take(1)), "5 seconds")
+          assert.deepStrictEqual(yield* patiently(ackAll(ours, 10)), range(11, 20))
+          const error = yield* patiently(Effect.flip(theirs.take(1)))
           assert.strictEqual(error._tag === "TransportError" ? error.reason._tag : error._tag, "ConsumerNotFound")
         })
         yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
@@ -113,10 +115,11 @@ describe.each(NatsServer.wantedVersions())("Nats on nats-server %s", (version) =
         const inlet = yield* open({ _tag: "ordered", stream: "S", filters: [], start: { _tag: "all" } })
         const before = yield* ackAll(inlet, 100)
         yield* Effect.promise(() => server.kill())
+        yield* disconnected
         yield* Effect.promise(() => server.restart())
-        yield* Effect.sleep(1_500)
+        yield* connected
         yield* publish(...numbered("s.a", 101, 200))
-        const after = yield* Effect.timeout(ackAll(inlet, 100), "10 seconds")
+        const after = yield* patiently(ackAll(inlet, 100))
         assert.deepStrictEqual([...before, ...after], range(1, 200))
       })
       yield* Effect.provide(Effect.scoped(program), Nats.layer({ servers: server.url }))
@@ -142,7 +145,7 @@ describe.each(NatsServer.wantedVersions())("Nats on nats-server %s", (version) =
       )
       const reader = Effect.gen(function*() {
         const inlet = yield* open(bound("S", "D"))
-        const error = yield* Effect.timeout(Effect.flip(inlet.take(1)), "2 seconds")
+        const error = yield* patiently(Effect.flip(inlet.take(1)))
         assert.strictEqual(error._tag === "TransportError" ? error.reason._tag : error._tag, "PermissionDenied")
         const [receipt] = yield* publish(message("s.a", "x"))
         assert.deepStrictEqual(receipt._tag === "NotSent" ? receipt.reason._tag : receipt._tag, "PermissionDenied")

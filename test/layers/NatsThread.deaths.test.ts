@@ -18,6 +18,7 @@ import * as Topic from "../../src/Topic.ts"
 import { type Inlet, type Source, Transport } from "../../src/Transport.ts"
 import type { TransportError } from "../../src/TransportError.ts"
 import * as NatsServer from "../support/nats-server.ts"
+import { eventually } from "../support/patience.ts"
 import { createStream, durable, flow } from "../support/transport.ts"
 
 const jobs = Topic.make("jobs", { schema: Schema.Number })
@@ -68,18 +69,21 @@ describe("when the thread dies", () => {
         const inlet = yield* transport.open(durable("JOBS", "C", { ackWait: "1 second" }), flow())
         const [first, second] = yield* takeAll(inlet, 2)
         yield* settle(inlet, [first!])
-        yield* Effect.sleep(100)
-        const taking = yield* Effect.forkChild(Effect.andThen(takeAll(inlet, 1), takeAll(inlet, 2)))
-        yield* Effect.sleep(50)
+        const info = Option.getOrThrow(transport.topology).describeConsumer("JOBS", "C")
+        yield* eventually(info, (found) => assert.strictEqual(Option.getOrThrow(found).ackFloor, 1))
+        yield* takeAll(inlet, 1)
+        const taking = yield* Effect.forkChild(takeAll(inlet, 2), { startImmediately: true })
         yield* kill
         const again = yield* Fiber.join(taking)
         assert.isFalse(inlet.holds(second!))
         assert.deepStrictEqual(sequences(again).toSorted(), [2, 3])
         // A verdict on what is lost concerns nobody.
         yield* settle(inlet, [second!, ...again])
-        yield* Effect.sleep(100)
-        const { delivered, held, lost, settled } = inlet.ledger()
-        assert.deepStrictEqual({ settled, lost, held }, { settled: 3, lost: delivered - 3, held: 0 })
+        yield* eventually(
+          Effect.sync(() => inlet.ledger()),
+          ({ delivered, held, lost, settled }) =>
+            assert.deepStrictEqual({ settled, lost, held }, { settled: 3, lost: delivered - 3, held: 0 })
+        )
       }).pipe(Effect.scoped, Effect.provide(NatsThread.layer({ servers: server.url })))
     }).pipe(Effect.scoped))
 

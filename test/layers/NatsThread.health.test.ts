@@ -9,6 +9,7 @@ import * as NatsThread from "../../src/layers/NatsThread.ts"
 import { Transport } from "../../src/Transport.ts"
 import * as NatsServer from "../support/nats-server.ts"
 import { freePort } from "../support/nats/port.ts"
+import { eventually, unlessStandstill } from "../support/patience.ts"
 import { createStream, durable, flow, numbered, publish } from "../support/transport.ts"
 
 const ask = (port: number, path: string) =>
@@ -17,21 +18,25 @@ const ask = (port: number, path: string) =>
     return { status: answer.status, text: await answer.text() }
   })
 
+const BLOCK_MS = 4_000
+
 const reportOf = ({ text }: { readonly text: string }): Report => JSON.parse(text)
 
 /** Asks from a thread of its own until it is told that something is wrong, and writes down what it was told. */
 const onlooker = (port: number) => {
   const seen = new SharedArrayBuffer(4_096)
+  const looks = new Int32Array(new SharedArrayBuffer(4))
   const code = `
-    const { workerData: { port, seen } } = require("node:worker_threads")
+    const { workerData: { looks, port, seen } } = require("node:worker_threads")
     const look = async () => {
       const answer = await fetch("http://127.0.0.1:" + port + "/readyz")
       const text = await answer.text()
+      Atomics.add(looks, 0, 1)
       if (answer.status === 503) new Uint8Array(seen).set(new TextEncoder().encode(text))
       else setTimeout(look, 50)
     }
     look()`
-  return { worker: new Worker(code, { eval: true, workerData: { port, seen } }), seen }
+  return { worker: new Worker(code, { eval: true, workerData: { looks, port, seen } }), seen, looks }
 }
 
 describe("the health of a connection with a thread of its own", () => {
@@ -42,12 +47,12 @@ describe("the health of a connection with a thread of its own", () => {
       const program = Effect.gen(function*() {
         const transport = yield* Transport
         yield* createStream("JOBS", ["jobs"])
-        const inlet = yield* transport.open(durable("JOBS", "C", { ackWait: "1 second" }), flow())
+        const inlet = yield* transport.open(durable("JOBS", "C", { ackWait: "3 seconds" }), flow())
         yield* publish(...numbered("jobs", 1, 1))
         yield* inlet.take(1)
         yield* Effect.sleep(2_500)
         for (const path of ["/livez", "/readyz", "/health"]) {
-          assert.strictEqual((yield* ask(port, path)).status, 200)
+          yield* eventually(ask(port, path), ({ status }) => assert.strictEqual(status, 200))
         }
         const report = reportOf(yield* ask(port, "/health"))
         assert.deepInclude(report.connection, { state: "Connected" })
@@ -58,12 +63,11 @@ describe("the health of a connection with a thread of its own", () => {
         assert.match(metrics.text, /sluice_inlet_pulls_total\{[^}]*consumer="C"[^}]*\} [1-9]/)
         assert.strictEqual((yield* ask(port, "/other")).status, 404)
         yield* Effect.promise(() => server.kill())
-        let ready = 200
-        while (ready === 200) {
-          yield* Effect.sleep(20)
-          ready = (yield* ask(port, "/readyz")).status
-        }
-        assert.deepStrictEqual(reportOf(yield* ask(port, "/health")).problems.map(({ _tag }) => _tag), ["Disconnected"])
+        yield* eventually(ask(port, "/readyz"), ({ status }) => assert.strictEqual(status, 503))
+        yield* eventually(
+          ask(port, "/health"),
+          (answer) => assert.deepStrictEqual(reportOf(answer).problems.map(({ _tag }) => _tag), ["Disconnected"])
+        )
         assert.strictEqual((yield* ask(port, "/livez")).status, 200, "another attempt follows")
       })
       const layer = NatsThread.layer({ servers: server.url, health: { port } })
@@ -71,7 +75,7 @@ describe("the health of a connection with a thread of its own", () => {
       yield* Effect.promise(() =>
         fetch(`http://127.0.0.1:${port}/livez`).then(() => assert.fail("it listens still"), () => {})
       )
-    }).pipe(Effect.scoped, Effect.provideService(Metric.MetricRegistry, new Map())))
+    }).pipe(unlessStandstill(1_000), Effect.scoped, Effect.provideService(Metric.MetricRegistry, new Map())))
 
   it.live("is told also while the application blocks its own thread, and then is that", () =>
     Effect.gen(function*() {
@@ -79,15 +83,16 @@ describe("the health of a connection with a thread of its own", () => {
       const port = yield* Effect.promise(() => freePort())
       yield* Effect.gen(function*() {
         yield* Transport
-        const { seen, worker } = onlooker(port)
-        yield* Effect.sleep(1_000)
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_500)
+        const { looks, seen, worker } = onlooker(port)
+        yield* eventually(Effect.sync(() => Atomics.load(looks, 0)), (count) => assert.isAtLeast(count, 2))
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, BLOCK_MS)
         yield* Effect.promise(() => worker.terminate())
         const text = new TextDecoder().decode(new Uint8Array(seen).slice()).replace(/\0+$/u, "")
         const { application, live, problems: [problem] } = reportOf({ text })
         assert.strictEqual(problem?._tag, "UserThreadBlocked")
         assert.isTrue(live)
-        assert.isBelow((problem as { readonly blockedMs: number }).blockedMs, 2_000)
+        // It is told while it lasts; after a second, and whatever a busy machine needs.
+        assert.isBelow((problem as { readonly blockedMs: number }).blockedMs, BLOCK_MS - 500)
         assert.isAtLeast(application.lagMs, 900)
       }).pipe(Effect.scoped, Effect.provide(NatsThread.layer({ servers: server.url, health: { port } })))
     }).pipe(Effect.scoped))

@@ -10,6 +10,7 @@ import type { Worker } from "node:worker_threads"
 import * as NatsThread from "../../src/layers/NatsThread.ts"
 import { Transport } from "../../src/Transport.ts"
 import * as NatsServer from "../support/nats-server.ts"
+import { patiently } from "../support/patience.ts"
 import { createStream } from "../support/transport.ts"
 
 /** Every thread that starts from now on. */
@@ -56,11 +57,11 @@ describe("a thread that connections share", () => {
 
       // Another one follows, and the connection that is left goes on there.
       yield* Effect.promise(() => all[0]!.terminate())
-      yield* Effect.timeout(works(second, "E"), "5 seconds")
+      yield* patiently(works(second, "E"))
       assert.lengthOf(all, 2)
       const ended = new Promise<void>((resolve) => all[1]!.once("exit", () => resolve()))
       yield* Scope.close(scopes[1], Exit.void)
-      yield* Effect.timeout(Effect.promise(() => ended), "5 seconds")
+      yield* patiently(Effect.promise(() => ended))
 
       // With nobody left it ended; whoever comes next has a new one.
       const late = yield* Scope.make()

@@ -39,9 +39,9 @@ const request = (subject: string, body: string) => `SUB in 1\r\nPUB ${subject} i
 const createStream = request("$JS.API.STREAM.CREATE.KEPT", JSON.stringify({ name: "KEPT", subjects: ["kept"] }))
 const streamNames = request("$JS.API.STREAM.NAMES", "")
 
-/** Whether it becomes true within five seconds. */
+/** Whether it becomes true within ten seconds. */
 const eventually = async (isSo: () => Promise<boolean>): Promise<boolean> => {
-  for (let waited = 0; waited < 5_000; waited += 50) {
+  for (let waited = 0; waited < 10_000; waited += 50) {
     if (await isSo()) return true
     await sleep(50)
   }
@@ -146,7 +146,7 @@ describe("what is left behind", () => {
       const ended = once(child, "exit").then(() => assert.fail("the child ended before it had a server"))
       const [line] = await Promise.race([once(createInterface(child.stdout), "line"), ended]) as [string]
       const port = Number(line)
-      assert.isTrue((await NatsServer.readInfo("127.0.0.1", port)).jetstream)
+      assert.isTrue((await NatsServer.readInfo("127.0.0.1", port, 10_000)).jetstream)
       ended.catch(() => {})
       child.kill("SIGKILL")
       assert.isTrue(await eventually(() => NatsServer.readInfo("127.0.0.1", port).then(() => false, () => true)))

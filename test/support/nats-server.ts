@@ -170,7 +170,8 @@ export const start = async (options: Options = {}): Promise<NatsServer> => {
       }
       await machine.signal(name)
     },
-    info: () => readInfo(machine.host, port),
+    // A busy machine keeps it waiting; one that is down is known at once.
+    info: () => readInfo(machine.host, port, 10_000),
     logs: machine.logs,
     stop: async () => {
       // A frozen process hears nothing but SIGKILL.

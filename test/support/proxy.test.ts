@@ -67,7 +67,8 @@ describe("a line", () => {
       const first = listen(proxy!.url)
       await until(() => first.heard().length > 0)
       await proxy!.blackhole("down")
-      await sleep(20)
+      // What was on its way before.
+      await sleep(300)
       const before = first.heard().length
       await sleep(100)
       assert.strictEqual(first.heard().length, before)
@@ -102,18 +103,25 @@ describe("a line", () => {
     try {
       const { heard, socket } = listen(proxy!.url)
       await until(() => said.length === 1)
-      const say = async (text: string) => {
+      /** Each piece by itself: the next one is not written before this one has come. */
+      const say = async (text: string, comes = text) => {
         said[0]!.write(text)
-        await sleep(50)
+        await until(() => heard().toString().endsWith(comes))
       }
-      const lost = proxy!.edit({ what: "lose", count: 2 })
+      const edit = async (what: Proxy.Edit) => {
+        const edited = proxy!.edit(what)
+        // Orders are taken one after the other: when this one is done, the edit is in force.
+        await proxy!.refuse(false)
+        return { edited }
+      }
+      const lost = await edit({ what: "lose", count: 2 })
       await say("PING\r\n")
-      await say(delivery(1) + delivery(2) + delivery(3))
-      await lost
-      const repeated = proxy!.edit({ what: "repeat", count: 1 })
+      await say(delivery(1) + delivery(2) + delivery(3), delivery(3))
+      await lost.edited
+      const repeated = await edit({ what: "repeat", count: 1 })
       await say("MSG other 1 5\r\nhallo\r\n")
       await say(delivery(4) + delivery(5))
-      await repeated
+      await repeated.edited
       await say(delivery(6))
       const expected = ["PING\r\n", delivery(3), "MSG other 1 5\r\nhallo\r\n", delivery(4), delivery(4), delivery(5)]
       assert.strictEqual(heard().toString(), [...expected, delivery(6)].join(""))
