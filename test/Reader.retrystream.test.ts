@@ -208,7 +208,7 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
         assert.deepStrictEqual(at.map(([n, _, attempt]) => [n, attempt]), [[1, 1], [2, 1], [1, 2], [1, 3]])
         assert.isAtLeast(at[2]![1] - at[0]![1], 1_490)
         assert.isAtLeast(at[3]![1] - at[2]![1], 1_490)
-        yield* Effect.repeat(waiting, { until: (count) => count === 0 }).pipe(Effect.timeout("5 seconds"))
+        yield* Effect.repeat(waiting, { until: (count) => count === 0 }).pipe(Effect.timeout("15 seconds"))
         yield* reader.interrupt
       }).pipe(Effect.scoped, Effect.provide(Layer.merge(Nats.layer({ servers: server.url }), AckPolicy.onProcess)))
     }).pipe(Effect.scoped), 30_000)
