@@ -12,7 +12,7 @@ import * as Queue from "../../src/Queue.ts"
 import * as Settlement from "../../src/Settlement.ts"
 import { type Inlet, Transport } from "../../src/Transport.ts"
 import * as NatsServer from "../support/nats-server.ts"
-import { disconnected, eventually, patiently, unlessStandstill } from "../support/patience.ts"
+import { disconnected, eventually, patiently, store, unlessStandstill } from "../support/patience.ts"
 import * as Proxy from "../support/proxy.ts"
 import { ackAll, bound, createStream, durable, message, numbered, open, publish, textOf } from "../support/transport.ts"
 import { witness } from "../support/witness.ts"
@@ -85,7 +85,7 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
             yield* Effect.sleep(2_650)
             yield* Effect.promise(server.thaw)
           }
-          yield* publish(...numbered("s.a", 1, 250))
+          yield* store(...numbered("s.a", 1, 250))
           yield* Effect.sleep(500)
           assert.isAtMost(yield* Effect.promise(() => eyes.ackPending("S", "D")), 50)
           assert.deepStrictEqual(yield* patiently(ackAll(inlet, 250)), range(1, 250))

@@ -14,7 +14,7 @@ import * as Topic from "../../src/Topic.ts"
 import type { Source } from "../../src/Transport.ts"
 import { Transport } from "../../src/Transport.ts"
 import * as NatsServer from "../support/nats-server.ts"
-import { eventually, patiently, unlessStandstill } from "../support/patience.ts"
+import { eventually, patiently, store, unlessStandstill } from "../support/patience.ts"
 import * as Proxy from "../support/proxy.ts"
 import { ackAll, createStream, durable, message, numbered, open, publish } from "../support/transport.ts"
 import { witness } from "../support/witness.ts"
@@ -216,7 +216,7 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
         assert.include(fault === "blackhole" ? ["Ambiguous"] : ["Ambiguous", "NotSent"], lost._tag)
         assert.isBelow(performance.now() - before, 3_700)
         // The server has ended the pulls of the connection that is gone by now, and gives it nothing.
-        yield* publish(message("s.b", "10"))
+        yield* store(message("s.b", "10"))
         yield* ackAll(inlet, 1)
         for (const text of range(11, 40)) {
           eyes.publish("s.a", text)

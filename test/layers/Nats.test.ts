@@ -6,7 +6,7 @@ import * as Queue from "../../src/Queue.ts"
 import * as Settlement from "../../src/Settlement.ts"
 import { Transport } from "../../src/Transport.ts"
 import * as NatsServer from "../support/nats-server.ts"
-import { connected, disconnected, eventually, patiently } from "../support/patience.ts"
+import { connected, disconnected, eventually, patiently, store } from "../support/patience.ts"
 import { ackAll, bound, createStream, durable, message, numbered, open, publish, textOf } from "../support/transport.ts"
 import { witness } from "../support/witness.ts"
 
@@ -118,7 +118,7 @@ describe.each(NatsServer.wantedVersions())("Nats on nats-server %s", (version) =
         yield* disconnected
         yield* Effect.promise(() => server.restart())
         yield* connected
-        yield* publish(...numbered("s.a", 101, 200))
+        yield* store(...numbered("s.a", 101, 200))
         const after = yield* patiently(ackAll(inlet, 100))
         assert.deepStrictEqual([...before, ...after], range(1, 200))
       })

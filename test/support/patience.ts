@@ -1,7 +1,9 @@
 /** For what happens in real time: waits for what has to come, however long a busy machine takes for it. */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import type { Outgoing } from "../../src/Message.ts"
 import { Transport } from "../../src/Transport.ts"
+import { publish } from "./transport.ts"
 
 export { unlessStandstill } from "../../src/testing/standstill.ts"
 
@@ -31,6 +33,18 @@ const COMES_WITHIN_MS = 10_000
 
 /** Fails if it takes so long that it does not come by itself. */
 export const patiently = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.timeout(effect, COMES_WITHIN_MS)
+
+/** Publishes until each of them is stored: a line that is just coming back does not take them yet. */
+export const store = Effect.fnUntraced(function*(...messages: ReadonlyArray<Outgoing>) {
+  let left = messages
+  while (left.length > 0) {
+    const receipts = yield* publish(...left)
+    left = left.filter((_, index) => receipts[index]?._tag !== "Confirmed")
+    if (left.length > 0) {
+      yield* Effect.sleep(POLL_MS)
+    }
+  }
+})
 
 const untilStatus = (isIt: (tag: string) => boolean) =>
   Transport.use(({ status }) => patiently(Stream.runHead(Stream.filter(status, ({ _tag }) => isIt(_tag)))))
