@@ -292,13 +292,13 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
       const eyes = yield* witness(server.url)
       yield* Effect.gen(function*() {
         yield* createStream("S", ["s.>"])
-        const inlet = yield* open(durable("S", "D", { ackWait: "6 seconds" }))
+        const inlet = yield* open(durable("S", "D", { ackWait: "12 seconds" }))
         yield* publish(...numbered("s.a", 1, 4))
         while (inlet.ledger().delivered < 4) {
           yield* Effect.sleep(10)
         }
         const taken = yield* inlet.take(4)
-        yield* Effect.promise(() => eyes.updateConsumer("S", "D", { ack_wait: 1e9 }))
+        yield* Effect.promise(() => eyes.updateConsumer("S", "D", { ack_wait: 2e9 }))
         yield* Effect.sleep("2500 millis")
         const { swallowed } = inlet.ledger()
         yield* Effect.sleep("3 seconds")
