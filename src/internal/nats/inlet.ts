@@ -139,7 +139,7 @@ class Reading implements Port, Tenant {
     this.#pulls.endAll()
     this.#silence.end()
     this.#listen()
-    this.#answers = link.subscribe(`${this.#options.inbox}.a.*`, (raw) => this.#confirmed(raw))
+    this.#answers = link.subscribe(`${this.#options.inbox}.a.*`, (raw) => this.#confirmed(raw), true)
     this.intake.connected()
   }
 

@@ -62,6 +62,11 @@ export class Link {
     parser.parse = (bytes) => this.#read(bytes)
     this.#pings = new Pings({
       ping: () => connection.flush(),
+      outgoing: () => {
+        const { bytesWritten = 0, writeQueueSize = 0 } = internalsOf(connection).protocol.transport?.socket?._handle
+          ?? {}
+        return { waits: writeQueueSize, written: bytesWritten - writeQueueSize }
+      },
       silent: () => {
         this.#end(new TransportError.Disconnected({ detail: "the server stopped answering pings" }))
         this.discard()
@@ -104,8 +109,11 @@ export class Link {
     protocol.sendCommand(typeof frames === "string" ? Buffer.from(frames) : frames)
   }
 
-  /** Calls back for each message, in the client's read loop: the callback must be short and must not wait. */
-  subscribe(subject: string, onMessage: (message: Raw) => void): Subscribed {
+  /**
+   * Calls back for each message, in the client's read loop: the callback must be short and must not wait. `isAnswer`: what
+   * comes there answers what was written here, as well as a ping would be.
+   */
+  subscribe(subject: string, onMessage: (message: Raw) => void, isAnswer = false): Subscribed {
     if (this.#over) {
       return { drain: () => Promise.resolve(), end: () => {} }
     }
@@ -119,6 +127,9 @@ export class Link {
     }
     const sid = subscription.getID()
     this.#incoming.listen(sid, (message) => {
+      if (isAnswer) {
+        this.#pings.answered()
+      }
       try {
         onMessage(message)
       } catch (defect) {
@@ -196,7 +207,11 @@ interface Internals {
   readonly protocol: {
     readonly parser: { parse: (bytes: Uint8Array) => void }
     readonly sendCommand: (bytes: Uint8Array) => void
-    readonly transport?: { readonly discard?: () => void }
+    readonly transport?: {
+      readonly discard?: () => void
+      /** Only Node's own handle knows how much of one large write the system has taken. */
+      readonly socket?: { readonly _handle?: { readonly bytesWritten?: number; readonly writeQueueSize?: number } }
+    }
   }
 }
 

@@ -94,7 +94,7 @@ export class Publishes implements Tenant {
 
   readonly up = (link: Supervisor["link"]): void => {
     this.#deaf = undefined
-    link.subscribe(`${this.#inbox}.*`, (raw) => this.#acked(raw))
+    link.subscribe(`${this.#inbox}.*`, (raw) => this.#acked(raw), true)
     this.#pump()
   }
 

@@ -62,7 +62,7 @@ export class Requests implements Tenant {
 
   readonly up = (link: Supervisor["link"]): void => {
     this.#deaf = undefined
-    link.subscribe(`${this.#inbox}.*`, (raw) => this.#answer(raw))
+    link.subscribe(`${this.#inbox}.*`, (raw) => this.#answer(raw), true)
   }
 
   readonly down = (reason: Reason): void => {

@@ -5,13 +5,13 @@ import { Pings } from "../../../src/internal/nats/pings.ts"
 const FLOWS = 8 * 1024
 
 describe("pings", () => {
-  const state = { sent: 0, silent: 0, answers: true }
+  const state = { sent: 0, silent: 0, answers: true, waits: 0, written: 0 }
   let pings: Pings
   let last = () => {}
 
   beforeEach(() => {
     vi.useFakeTimers()
-    Object.assign(state, { sent: 0, silent: 0, answers: true })
+    Object.assign(state, { sent: 0, silent: 0, answers: true, waits: 0, written: 0 })
     pings = new Pings({
       ping: () => {
         state.sent++
@@ -20,6 +20,7 @@ describe("pings", () => {
           return state.answers ? resolve() : undefined
         })
       },
+      outgoing: () => state,
       silent: () => {
         state.silent++
       }
@@ -67,6 +68,37 @@ describe("pings", () => {
     state.answers = false
     await pass(4, FLOWS)
     await pass(1, 0)
+    assert.strictEqual(state.silent, 1)
+  })
+
+  it("may be answered late while what waits here is taken: the ping stands behind it", async () => {
+    Object.assign(state, { answers: false, waits: 1 })
+    for (let i = 0; i < 6; i++) {
+      state.written += FLOWS
+      await pass(4, 0)
+    }
+    assert.strictEqual(state.silent, 0)
+    await pass(1, 0)
+    assert.strictEqual(state.silent, 1, "nobody takes it any more")
+  })
+
+  it("are answered by any other answer", async () => {
+    state.answers = false
+    for (let i = 0; i < 6; i++) {
+      await pass(4, 0)
+      pings.answered()
+    }
+    assert.strictEqual(state.silent, 0)
+    await pass(5, 0)
+    assert.strictEqual(state.silent, 1)
+  })
+
+  it("are not answered by what is written into a line that takes all at once: nobody may be there", async () => {
+    state.answers = false
+    for (let i = 0; i < 5; i++) {
+      state.written += FLOWS
+      await pass(1, 0)
+    }
     assert.strictEqual(state.silent, 1)
   })
 

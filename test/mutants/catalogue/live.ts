@@ -45,9 +45,9 @@ const reading: ReadonlyArray<Mutant> = [
     breaks: "a reader whose connection was replaced says nothing on the new one",
     against: "I6",
     file: "src/internal/nats/inlet.ts",
-    find: `(raw) => this.#confirmed(raw))
+    find: `(raw) => this.#confirmed(raw), true)
     this.intake.connected()`,
-    replace: `(raw) => this.#confirmed(raw))
+    replace: `(raw) => this.#confirmed(raw), true)
     if (this.#generation === 1) {
       this.intake.connected()
     }`
