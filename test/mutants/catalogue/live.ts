@@ -134,9 +134,9 @@ const connecting: ReadonlyArray<Mutant> = [
     breaks: "on a new connection nobody listens for the answers to publishes",
     against: "I8",
     file: "src/internal/nats/publishes.ts",
-    find: `    link.subscribe(\`\${this.#inbox}.*\`, (raw) => this.#acked(raw))`,
+    find: `    link.subscribe(\`\${this.#inbox}.*\`, (raw) => this.#acked(raw), true)`,
     replace: `    if (this.#downSince === 0) {
-      link.subscribe(\`\${this.#inbox}.*\`, (raw) => this.#acked(raw))
+      link.subscribe(\`\${this.#inbox}.*\`, (raw) => this.#acked(raw), true)
     }`
   }
 ]
