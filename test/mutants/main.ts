@@ -26,8 +26,8 @@ const { values } = parseArgs({
 })
 const names = new Map(Object.entries(values)).get("only") as ReadonlyArray<string> | undefined
 
-/** Both detectors run side by side, and a mutant has a minute and a half: a busy machine may take four times as long. */
-const MOST_MS: Readonly<Record<Detector, number>> = { suite: 60_000, simulation: 90_000 }
+/** Both detectors run side by side, and a mutant has a minute. */
+const MOST_MS: Readonly<Record<Detector, number>> = { suite: 50_000, simulation: 50_000 }
 const LEAST_MS = 10_000
 
 const say = (text: string) => void process.stderr.write(`${text}\n`)
