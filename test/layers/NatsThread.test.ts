@@ -97,7 +97,7 @@ describe("an application that computes for four ack waits", () => {
         times: 2
       })
       assert.deepStrictEqual({ repeats, unanswered }, { repeats: 0, unanswered: 0 })
-    }), 60_000)
+    }), 120_000)
 })
 
 describe("an application that is blocked for longer than it may", () => {
