@@ -15,19 +15,19 @@ import { Sequences } from "./sequences.ts"
  */
 export type Phase = "queued" | "running" | "settled" | "returning"
 
-/** A lease was asked to start anew, and the broker has not said yet that it heard that. */
-export class Renewal {
+/** The broker was asked to start leases anew; whether it said that it heard so. */
+export interface Asked {
   readonly id: number
+  isHeard: boolean
+}
+
+/** What the broker was asked for one entry. */
+export interface Renewal {
+  readonly asked: Asked
   /** When the lease had started until then. */
   readonly before: number
-  /** One that was not confirmed either. */
+  /** One that had not been heard then. */
   readonly earlier: Renewal | undefined
-
-  constructor(id: number, before: number, earlier: Renewal | undefined) {
-    this.id = id
-    this.before = before
-    this.earlier = earlier
-  }
 }
 
 /**
@@ -49,7 +49,7 @@ export class Entry implements Answer {
   counted = true
   /** Acknowledged when it was enqueued: its verdict is no longer the reader's. */
   readonly ackedEarly: boolean
-  /** When the broker last started this lease anew, in ms; with a renewal, only if that is confirmed. */
+  /** When the broker last started this lease anew, in ms; with a renewal, only if that was heard. */
   leasedAt: number
   renewal: Renewal | undefined = undefined
   /** When the reader took it, or when a delayed return is due. */

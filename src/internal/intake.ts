@@ -117,7 +117,9 @@ export class Intake {
 
   /** The broker has processed every verdict of this batch, or has heard this renewal. */
   confirmed(id: number): void {
-    this.holdings.leases.confirmed(id)
+    if (this.holdings.leases.confirmed(id)) {
+      return
+    }
     if (this.holdings.verdicts.confirmed(id)) {
       this.pullMore()
     }
@@ -164,7 +166,6 @@ export class Intake {
 
   disconnected(): void {
     this.#connected = false
-    this.holdings.leases.disconnected()
     this.holdings.verdicts.disconnected()
   }
 

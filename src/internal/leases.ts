@@ -7,7 +7,7 @@
  * A renewal counts once the broker says that it has heard it. It may have been written into a connection that is about
  * to break, or while nobody leads the consumer: then the lease has run since the last renewal that was heard.
  */
-import { type Entry, type InFlight, Renewal } from "./inflight.ts"
+import type { Asked, Entry, InFlight, Renewal } from "./inflight.ts"
 
 export interface Options {
   readonly table: InFlight
@@ -20,16 +20,18 @@ export interface Options {
   readonly extend: (entries: ReadonlyArray<Entry>, id: number) => void
 }
 
-/** Numbers a renewal that is never confirmed. */
-const NEVER = Number.POSITIVE_INFINITY
+/** Asked in the hope that it is in time: whatever the broker says, nothing begins on that. */
+const HOPE: Asked = { id: 0, isHeard: false }
+/** One that was not heard when so many more have been asked is lost. */
+const ASKED_MAX = 16
 
 export class Leases {
   /** How many were renewed so far. */
   renewed = 0
   readonly #options: Options
   #lengthMs: number
-  /** What was written before, on this connection, has been heard. */
-  #heard = 0
+  /** What the broker has not confirmed. */
+  #asked: Array<Asked> = []
 
   constructor(options: Options) {
     this.#options = options
@@ -51,18 +53,16 @@ export class Leases {
     entry.renewal = undefined
   }
 
-  /** The broker has heard what was written with this number, and so what was written before. */
-  confirmed(id: number): void {
-    this.#heard = Math.max(this.#heard, id)
-  }
-
-  /** What was not heard on a connection that is gone never will be. */
-  disconnected(): void {
-    for (const entry of this.#options.table.entries.all) {
-      if (this.#isOpen(entry.renewal)) {
-        entry.renewal = new Renewal(NEVER, this.#since(entry), undefined)
-      }
+  /**
+   * The broker has heard this renewal. Nothing is known of others: while nobody led the consumer, they were written to
+   * nobody, and confirmations of what was written before come first.
+   */
+  confirmed(id: number): boolean {
+    const at = this.#asked.findIndex((asked) => asked.id === id)
+    for (const asked of this.#asked.splice(0, at + 1)) {
+      asked.isHeard = asked.id === id
     }
+    return at >= 0
   }
 
   /**
@@ -90,7 +90,7 @@ export class Leases {
   // internals
 
   #isOpen(renewal: Renewal | undefined): renewal is Renewal {
-    return renewal !== undefined && renewal.id > this.#heard
+    return renewal !== undefined && !renewal.asked.isHeard
   }
 
   /** When the lease started for certain. */
@@ -119,22 +119,21 @@ export class Leases {
     }
     if (due.length > 0) {
       this.renewed += due.length
-      const id = nextId()
+      const asked: Asked = { id: nextId(), isHeard: false }
       for (const entry of due) {
-        this.#note(entry, id, now)
+        this.#note(entry, asked, now)
       }
-      extend(due, id)
+      this.#asked = [...this.#asked.slice(1 - ASKED_MAX), asked]
+      extend(due, asked.id)
     }
   }
 
-  /** What may have run out before is renewed in the hope that it has not: nothing begins on that. */
-  #note(entry: Entry, id: number, now: number): void {
-    const since = this.#since(entry)
-    if (now - since >= this.#lengthMs) {
-      entry.renewal = new Renewal(NEVER, since, undefined)
-    } else {
-      entry.renewal = new Renewal(id, entry.leasedAt, this.#isOpen(entry.renewal) ? entry.renewal : undefined)
-    }
+  /** What may have run out before is renewed in the hope that it has not. */
+  #note(entry: Entry, asked: Asked, now: number): void {
+    const earlier = this.#isOpen(entry.renewal) ? entry.renewal : undefined
+    entry.renewal = this.expired(entry, now)
+      ? { asked: HOPE, before: this.#since(entry), earlier: undefined }
+      : { asked, before: entry.leasedAt, earlier }
     entry.leasedAt = now
   }
 }
