@@ -303,7 +303,8 @@ export const handleBatch = <
  * **Gotchas**
  *
  * Every delivery has to be settled. A loop that forgets some stalls when the queue is full; after 30 seconds a warning
- * says so. The time budget runs from the moment a delivery is taken, not from the moment it is looked at.
+ * says so. The time budget runs from the moment a delivery is taken, not from the moment it is looked at; what has waited
+ * for its turn may be with another reader by then. `isHeld` of a delivery says so; `settling` asks it.
  *
  * **Example** (One delivery acknowledged by hand, one by its outcome)
  *

@@ -304,8 +304,8 @@ const warnWhenStalled = (settler: Settler): Effect.Effect<void> =>
  *
  * **Details**
  *
- * One result per delivery that is still held when its turn comes. With `concurrency` above 1, results come as they are done. An acknowledged result may be lost
- * further down the stream; do the work that matters in `handler`.
+ * One result per delivery that is still held when its turn comes. With `concurrency` above 1, results come as they are
+ * done. An acknowledged result may be lost further down the stream; do the work that matters in `handler`.
  *
  * @category streaming
  * @since 0.1.0
