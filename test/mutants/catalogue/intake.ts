@@ -203,7 +203,7 @@ const leasing: ReadonlyArray<Mutant> = [
     against: "I5",
     file: "src/internal/leases.ts",
     find: `age >= thanMs && (runs ? age < runningMs : !this.expired(entry, now))) {`,
-    replace: `age >= thanMs) {`
+    replace: `age >= thanMs) {\n        entry.leasedAt = now`
   },
   {
     name: "renewal-not-noted",
