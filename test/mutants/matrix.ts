@@ -51,7 +51,7 @@ export const line = (row: Row): string => {
   return `${head}  suite: ${suite}  simulation: ${simulation}${wrong === undefined ? "" : `  => ${wrong}`}`
 }
 
-const escape = (text: string): string => text.replaceAll("|", "\\|")
+const escape = (text: string): string => text.replaceAll("|", "\\|").replaceAll(/\s+/g, " ")
 
 export const markdown = (rows: ReadonlyArray<Row>, seeds: number): string => {
   const rule = columns.map(() => "---")

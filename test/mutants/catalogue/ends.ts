@@ -163,22 +163,6 @@ const publishing: ReadonlyArray<Mutant> = [
     seed: 136
   },
   {
-    name: "retries-past-the-budget",
-    breaks: "a retry goes out after the budget is over, when the broker may have forgotten the id",
-    against: "I11",
-    file: "src/internal/publisher/attempts.ts",
-    find: `    if (now + pause >= deadline) {
-      break
-    }
-    yield* Effect.sleep(pause)
-    const again = yield* attempt(transport, Arr.map(rest, (index) => batch[index]!), deadline - now - pause)`,
-    replace: `    if (now >= deadline) {
-      break
-    }
-    yield* Effect.sleep(pause)
-    const again = yield* attempt(transport, Arr.map(rest, (index) => batch[index]!), options.budgetMs)`
-  },
-  {
     name: "receipts-out-of-place",
     breaks: "the receipts of a retry are written over those of the batch's first messages",
     against: "I11",
