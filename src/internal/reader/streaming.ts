@@ -83,8 +83,11 @@ export class Delivery<out A> {
   settle(settlement: Settlement.Settlement): Effect.Effect<void> {
     return Effect.suspend(() => {
       const settler = this.#settler
-      this.#settler = this.#settler === lost ? lost : undefined
-      return settler instanceof Settler ? settler.settle(this.message, settlement) : Effect.void
+      if (!(settler instanceof Settler)) {
+        return Effect.void
+      }
+      this.#settler = undefined
+      return settler.settle(this.message, settlement)
     })
   }
 }
