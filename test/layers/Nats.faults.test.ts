@@ -190,7 +190,7 @@ describe.each(NatsServer.wantedVersions())("nats-server %s", (version) => {
         for (const text of range(11, 40)) {
           eyes.publish("s.a", text)
         }
-        assert.deepStrictEqual(yield* Effect.timeout(ackAll(inlet, 30), "4 seconds"), range(11, 40))
+        assert.deepStrictEqual(yield* Effect.timeout(ackAll(inlet, 30), "2 seconds"), range(11, 40))
       }).pipe(Effect.scoped, Effect.provide(Nats.layer({ servers: proxy.url })))
     }).pipe(unlessStandstill(300)), 60_000)
 
